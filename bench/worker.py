@@ -1,0 +1,144 @@
+"""One engine holding one model, live in a process of its own, driven by cpu.py and by `rooftune bench`.
+
+worker.py ENGINE MODEL THREADS INPUTS OUTPUTS
+INPUTS and OUTPUTS are .npz files, or folders of .npy with the file of every name in names.json.
+Prints one JSON line once loaded ({version, load_s, first_ms, ...}), having written the outputs for INPUTS to OUTPUTS; then for each line on stdin (seconds) runs for that long and prints {times_ms, peak_mb}."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def memory_mb(field):
+    for line in open("/proc/self/status"):
+        if line.startswith(field):
+            return int(line.split()[1]) / 1024
+
+
+class OnnxRuntime:
+    def __init__(self, path, threads, inputs):
+        import onnxruntime as ort
+        self.version = ort.__version__
+        options = ort.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        self.session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self.names = [o.name for o in self.session.get_outputs()]
+        self.binding = self.session.io_binding()           # bound once: no copies, outputs from its arena
+        for name, value in inputs.items():
+            self.binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(value))
+        for name in self.names:
+            self.binding.bind_output(name, "cpu")
+
+    def run(self):
+        self.session.run_with_iobinding(self.binding)
+
+    def outputs(self):
+        return dict(zip(self.names, self.binding.copy_outputs_to_cpu()))
+
+
+class OpenVino:
+    def __init__(self, path, threads, inputs):
+        import openvino as ov
+        self.version = ov.__version__.split("-")[0]
+        config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1,
+                  "INFERENCE_PRECISION_HINT": "f32"}       # its default on CPUs with bf16 is bf16
+        compiled = ov.Core().compile_model(path, "CPU", config)
+        self.request = compiled.create_infer_request()
+        self.names = [o.get_any_name() for o in compiled.outputs]
+        for port in compiled.inputs:
+            self.request.set_tensor(port, ov.Tensor(inputs[port.get_any_name()]))
+
+    def run(self):
+        self.request.infer()
+
+    def outputs(self):
+        return {n: self.request.get_output_tensor(i).data.copy() for i, n in enumerate(self.names)}
+
+
+class Rooftune:
+    """Through the CLI: each burst is a `rooftune bench` of the model (.onnx: untuned; .rt: tuned)."""
+
+    def __init__(self, path, threads, inputs):
+        self.program = os.environ.get("ROOFTUNE", str(ROOT / "build/release/bin/rooftune"))
+        self.path, self.threads = path, threads
+        self.folder = tempfile.TemporaryDirectory()
+        for name, value in inputs.items():
+            np.save(f"{self.folder.name}/{name}.npy", value)
+        self.feed = [a for name in inputs for a in ("--input", f"{name}={self.folder.name}/{name}.npy")]
+        self.version = subprocess.run([self.program, "--version"], capture_output=True, text=True).stdout.strip()
+
+    def command(self, *arguments):
+        done = subprocess.run([self.program, *arguments, "--threads", str(self.threads), *self.feed, "--json", "--quiet"],
+                              capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(done.stderr.strip())
+        return json.loads(done.stdout)
+
+    def run(self):
+        self.command("run", self.path, "--output-dir", self.folder.name + "/out")
+
+    def outputs(self):
+        return {p.stem: np.load(p) for p in Path(self.folder.name, "out").glob("*.npy")}
+
+    def burst(self, seconds):
+        result = self.command("bench", self.path, "--engines", "rooftune", "--duration", f"{seconds}s", "--times")
+        row = result["results"][0]
+        return dict(times_ms=row["times_ms"], load_s=row["load_ms"] / 1e3, peak_mb=row["peak_memory_mb"])
+
+
+ENGINES = {"rooftune": Rooftune, "onnxruntime": OnnxRuntime, "openvino": OpenVino}
+
+
+def read_arrays(path):
+    path = Path(path)
+    if not path.is_dir():
+        return dict(np.load(path))
+    return {n: np.load(path / file) for n, file in json.loads((path / "names.json").read_text()).items()}
+
+
+def write_arrays(path, arrays):
+    path = Path(path)
+    if not path.is_dir():
+        return np.savez(path, **arrays)
+    files = {n: f"{i}.npy" for i, n in enumerate(arrays)}
+    for n, file in files.items():
+        np.save(path / file, np.asarray(arrays[n], order="C"))
+    (path / "names.json").write_text(json.dumps(files))
+
+
+def timed_burst(engine, seconds):
+    times, end = [], time.perf_counter() + seconds
+    while len(times) < 3 or time.perf_counter() < end:
+        start = time.perf_counter()
+        engine.run()
+        times.append((time.perf_counter() - start) * 1e3)
+    return dict(times_ms=times, peak_mb=memory_mb("VmHWM"))
+
+
+def main():
+    name, path, threads, inputs_path, outputs_path = sys.argv[1:]
+    replies, sys.stdout = sys.stdout, sys.stderr             # engines may print
+    inputs = read_arrays(inputs_path)
+    start = time.perf_counter()
+    engine = ENGINES[name](path, int(threads), inputs)
+    loaded = time.perf_counter()
+    engine.run()
+    first = time.perf_counter()
+    write_arrays(outputs_path, engine.outputs())
+    info = dict(version=engine.version, load_s=loaded - start, first_ms=(first - loaded) * 1e3)
+    print(json.dumps(info), file=replies, flush=True)
+    burst = getattr(engine, "burst", None) or (lambda seconds: timed_burst(engine, seconds))
+    for line in sys.stdin:
+        print(json.dumps(burst(float(line))), file=replies, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+#include <set>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "capi/handles.h"
+#include "hardware/host.h"
+
+namespace rooftune::capi {
+namespace {
+
+Json describe(const runtime::Program& program) {
+  const auto specs = [&](const std::vector<int>& slots) {
+    Json list = Json::array();
+    for (int s : slots) {
+      const runtime::Slot& slot = program.slots[static_cast<size_t>(s)];
+      const bool unknown_rank = slot.dynamic && slot.shape.empty();
+      list.push_back(
+          {{"name", slot.name}, {"dtype", ir::name(slot.dtype)}, {"shape", unknown_rank ? Json() : Json(slot.shape)}});
+    }
+    return list;
+  };
+  std::set<std::string> targets;
+  for (const codegen::CodeObject& code : program.code) targets.insert(code.target);
+  return {{"inputs", specs(program.inputs)},
+          {"outputs", specs(program.outputs)},
+          {"steps", program.steps.size()},
+          {"arena_bytes", program.arena_bytes},
+          {"targets", targets}};
+}
+
+std::vector<ir::Tensor> gather(const rt_tensor* const* tensors, int count, const char* what) {
+  if (count < 0) throw InputError("a count of {}", count);
+  if (count > 0) require(tensors, what);
+  std::vector<ir::Tensor> list;
+  for (int i = 0; i < count; ++i) list.push_back(tensors[i] ? tensors[i]->tensor : ir::Tensor());
+  return list;
+}
+
+}  // namespace
+}  // namespace rooftune::capi
+
+using namespace rooftune::capi;  // NOLINT: this file is the door
+namespace rt = rooftune::runtime;
+
+extern "C" {
+
+rt_status rt_executable_load(const char* path, rt_executable** executable) {
+  return guarded([&] {
+    require(path, "path");
+    require(executable, "executable");
+    auto handle = std::make_unique<rt_executable>();
+    handle->executable = std::make_shared<rt::Executable>(rt::load(path));
+    handle->description =
+        describe(handle->executable->program()).dump(-1, ' ', false, rooftune::Json::error_handler_t::replace);
+    *executable = handle.release();
+  });
+}
+
+const char* rt_executable_describe(const rt_executable* executable) { return executable->description.c_str(); }
+void rt_executable_free(rt_executable* executable) { delete executable; }
+
+rt_status rt_context_create(const rt_executable* executable, int threads, int pin, rt_context** context) {
+  return guarded([&] {
+    require(executable, "executable");
+    require(context, "context");
+    const int count = threads == 0 ? rooftune::hardware::detect_host().available_cpus : threads;
+    auto handle = std::make_unique<rt_context>();
+    handle->executable = executable->executable;
+    handle->context = handle->executable->make_context(count, pin != 0);
+    *context = handle.release();
+  });
+}
+
+int rt_context_threads(const rt_context* context) { return context->context->threads(); }
+void rt_context_free(rt_context* context) { delete context; }
+
+rt_status rt_run(rt_context* context, const rt_tensor* const* inputs, int input_count, rt_tensor** outputs,
+                 int output_count) {
+  return guarded([&] {
+    require(context, "context");
+    std::vector<rooftune::ir::Tensor> results = gather(outputs, output_count, "outputs");
+    const auto expected = context->executable->program().outputs.size();
+    if (results.size() != expected)
+      throw rooftune::InputError("room for {} outputs was given, the model has {}", results.size(), expected);
+    context->executable->run(*context->context, gather(inputs, input_count, "inputs"), results);
+    std::vector<std::unique_ptr<rt_tensor>> made(results.size());
+    for (size_t i = 0; i < results.size(); ++i)
+      if (!outputs[i]) made[i].reset(new rt_tensor{results[i]});
+    for (size_t i = 0; i < results.size(); ++i) {
+      if (outputs[i]) outputs[i]->tensor = results[i];  // itself, or where the shape is found while running, a new one
+      else outputs[i] = made[i].release();
+    }
+  });
+}
+
+rt_status rt_profile(rt_context* context, const rt_tensor* const* inputs, int input_count, char** json) {
+  return guarded([&] {
+    require(context, "context");
+    require(json, "json");
+    std::vector<rooftune::ir::Tensor> results;
+    const auto times = context->executable->profile(*context->context, gather(inputs, input_count, "inputs"), results);
+    rooftune::Json steps = rooftune::Json::array();
+    double total = 0;
+    for (size_t i = 0; i < times.size(); ++i) {
+      const rt::Step& step = context->executable->program().steps[i];
+      steps.push_back({{"name", step.name},
+                       {"nodes", step.nodes},
+                       {"milliseconds", times[i].milliseconds},
+                       {"flops", step.flops},
+                       {"bytes", step.bytes}});
+      total += times[i].milliseconds;
+    }
+    const rooftune::Json document{{"steps", std::move(steps)}, {"total_ms", total}};
+    *json = copy_string(document.dump(-1, ' ', false, rooftune::Json::error_handler_t::replace));
+  });
+}
+}

@@ -1,0 +1,43 @@
+#include "cli/command.h"
+
+namespace rooftune::cli {
+
+void add_optimize(CLI::App& app, Command& command) {
+  command.app = app.add_subcommand("optimize", "the whole way: a faster, verified model and a report");
+  add_model(command);
+  command.app
+      ->add_option_function<std::string>(
+          "-o,--output", [&command](const std::string& v) { command.request["output"] = v; },
+          "folder for model.rt, model.onnx, report.html, …")
+      ->required();
+  text_option(command, "--target", "target", "host");
+  duration_option(command, "--budget", "budget", "time for tuning: 5m, 30s, 0 (default 1m)");
+  list_option(command, "--precisions", "precisions", "fp32", ',');
+  number_option(command, "--max-rel-error", "max_rel_error", "allowed ‖out - ref‖ / ‖ref‖ (default 1e-4)");
+  list_option(command, "--disable-pass", "disable_pass", "leave a pass out (may be repeated)");
+  text_option(command, "--dump-passes", "dump_passes", "folder for the graph after every pass");
+  text_option(command, "--emit-kernels", "emit_kernels", "folder for kernels, schedules and generated code");
+  text_option(command, "--database", "database", "tuning database (default: in the cache folder)");
+  text_option(command, "--data", "data", "verify on these inputs, too (.npz, one array per input)");
+  flag_option(command, "--dry-run", "dry_run", "show the tasks; tune and write nothing");
+  command.print = [](const Json& r) {
+    if (r.contains("dry_run")) {
+      for (const auto& t : r["tasks"])
+        fmt::print("{:>4} x {} ({:.3f} GFLOP) {}\n", t["uses"].get<int>(), t["name"].get<std::string>(),
+                   t["flops"].get<double>() / 1e9, t["algorithms"].dump());
+      return;
+    }
+    const auto& a = r["baseline"];
+    const auto& b = r["best"];
+    fmt::print("baseline   {}\n", with_roof(a["p50_ms"].get<double>(), a["roofline_ms"].get<double>()));
+    fmt::print("optimised  {}\n", with_roof(b["p50_ms"].get<double>(), b["roofline_ms"].get<double>()));
+    fmt::print("speedup    {:.2f}x, {} (largest relative error {:.1e})\n", r["speedup"].get<double>(),
+               r["verified"].get<bool>() ? "verified" : "NOT VERIFIED",
+               r["verification"]["max_rel_error"].is_number() ? r["verification"]["max_rel_error"].get<double>() : 0.0);
+    if (r["kept_original"].get<bool>()) fmt::print("the model as given was kept: {}\n", r["reason"].get<std::string>());
+    fmt::print("report     {}/report.html\n", r["output"].get<std::string>());
+  };
+  command.exit_code = [](const Json& r) { return r.contains("verified") && !r["verified"].get<bool>() ? 1 : 0; };
+}
+
+}  // namespace rooftune::cli

@@ -1,0 +1,26 @@
+#include <algorithm>
+
+#include "cli/command.h"
+
+namespace rooftune::cli {
+
+void add_profile(CLI::App& app, Command& command) {
+  command.app = app.add_subcommand("profile", "measured time per operator beside its roofline");
+  add_model(command);
+  add_inputs(command);
+  integer_option(command, "--runs", "runs", "runs to take the median of (default 11)");
+  command.print = [](const Json& r) {
+    std::vector<Json> rows(r["operators"].begin(), r["operators"].end());
+    std::stable_sort(rows.begin(), rows.end(),
+                     [](const Json& a, const Json& b) { return a["ms"].get<double>() > b["ms"].get<double>(); });
+    fmt::print("{:>10} {:>10} {:>6} {:>9} {:>8}  operator\n", "time", "roofline", "of it", "GFLOP/s", "GB/s");
+    for (const auto& o : rows)
+      fmt::print("{:>10} {:>10} {:>5.0f}% {:>9.1f} {:>8.1f}  {}{}\n", milliseconds(o["ms"].get<double>()),
+                 milliseconds(o["roofline_ms"].get<double>()), 100 * o["roofline_fraction"].get<double>(),
+                 o["gflops"].get<double>(), o["gbps"].get<double>(), o["name"].get<std::string>(),
+                 o.contains("reference") ? "  (reference: " + o["reference"].get<std::string>() + ")" : "");
+    fmt::print("total {}\n", with_roof(r["total_ms"].get<double>(), r["roofline_ms"].get<double>()));
+  };
+}
+
+}  // namespace rooftune::cli

@@ -1,0 +1,157 @@
+// Writes a scheduled kernel down as LLVM IR: one function per phase (see codegen/code_object.h). A schedule already says
+// what loops, vectors, register tiles and storage there are, so this walks it once and decides nothing.
+//
+// How a stage is walked: each axis has a region (symbolic corner, constant extent). A loop over an axis cuts the region
+// into steps; serial loops become loops, unrolled ones copies, vector loops lanes; a remainder becomes a copy of its own
+// with smaller constant extents, so no inner loop ever tests for a tail. Conditions (`where`, edges) are dropped as soon
+// as the ranges of the loop variables prove them; a serial loop is split where only its ends need them; what is left
+// becomes a branch outside the loops it does not depend on, or a vector mask.
+//
+// How a reduction is held: from the first loop on behind which all spatial loops are unrolled or vectors, its results
+// live in a local array with constant indices, which LLVM promotes to registers.
+#pragma once
+#include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/LLVMContext.h>
+#include <llvm/IR/Module.h>
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "codegen/code_object.h"
+#include "codegen/codegen.h"
+#include "codegen/cpu/regions.h"
+
+namespace rooftune::codegen {
+
+/// A scalar (`lanes` 1) or vector value in registers.
+struct Lanes {
+  llvm::Value* value = nullptr;
+  int lanes = 1;
+};
+
+/// Where the elements of a buffer are while code for some place is emitted.
+struct Place {
+  llvm::Value* pointer = nullptr;  // to the first element
+  kernel::Layout layout;           // of the part that is stored
+  std::vector<int64_t> shape;      // of that part; every index used is inside of it (others are masked)
+  std::vector<Index> base;         // its corner in the buffer
+  int slide_dim = -1;              // of a rolling buffer: this dim is stored modulo `ring`
+  int64_t ring = 0;
+};
+
+/// The walk through one stage's loops.
+struct Nest {
+  int stage = 0;
+  std::vector<Index> base;        // of each axis: lower corner of what is left …
+  std::vector<int64_t> extent;    // … and its extent
+  std::vector<Index> conditions;  // not proven yet
+  int lanes = 1;                  // of the vector loop entered, else 1
+  int lane_limit = 1;             // lanes from here on are beyond the end
+  enum class Mode : uint8_t { compute, clear, load_local, clear_local, store_local } mode = Mode::compute;
+  llvm::Value* local = nullptr;
+  int local_lanes = 1;  // width of its vectors
+  std::vector<Index> local_base;
+  std::vector<int64_t> local_stride;  // per spatial axis, in elements
+};
+
+class Emitter {
+ public:
+  Emitter(llvm::Module& module, const kernel::Kernel& kernel, const kernel::Schedule& schedule, const CpuTarget& target,
+          std::string prefix);
+  /// Emits all phases into the module.
+  CompiledKernel emit();
+
+ private:
+  // --- emitter.cpp: phases and storage
+  void plan_storage();
+  Phase emit_phase(int stage, const std::string& symbol);
+  Place make_local(int stage, const Region& region);
+  void emit_attached(const Nest& nest, size_t level, bool first_iteration);
+  Region region_of(int stage, const Nest& nest, const std::map<int, Region>& later);
+  void emit_stage(int stage, const Region& region);
+
+  // --- loops.cpp: the walk
+  void walk(const Nest& nest, size_t level);
+  void walk_loop(const Nest& nest, size_t level);
+  void parallel_loop(const Nest& nest, size_t level);
+  void serial_loop(const Nest& nest, size_t level, int64_t first, int64_t count);
+  void vector_loop(Nest nest, size_t level);
+  void iteration(Nest nest, size_t level, const Index& corner, int64_t extent, bool first_iteration);
+  void accumulate(const Nest& nest, size_t level, bool cleared);
+  std::pair<int64_t, int64_t> proven_iterations(const Nest& nest, size_t level, int64_t count);
+  bool settle(Nest& nest, std::vector<Index>& branch_on);
+  void guarded(const std::vector<Index>& conditions, const std::function<void()>& body);
+  kernel::Range range_now(const Nest& nest, const Index& index, bool* depends_on_rest);
+  Index current(const Nest& nest, const Index& index) const;
+  const kernel::Stage& stage(const Nest& nest) const { return kernel_.stages[static_cast<size_t>(nest.stage)]; }
+  const std::vector<kernel::Loop>& loops(const Nest& nest) const {
+    return schedule_.stages[static_cast<size_t>(nest.stage)].loops;
+  }
+
+  // --- leaf.cpp: expressions
+  void leaf(const Nest& nest);
+  void local_leaf(const Nest& nest, llvm::Value* mask);
+  Lanes evaluate(const Nest& nest, llvm::Value* mask, int node, std::vector<Lanes>& done);
+  Lanes evaluate_load(const Nest& nest, llvm::Value* mask, const kernel::ExprNode& node, std::vector<Lanes>& done);
+  Lanes arithmetic(const kernel::ExprNode& node, ir::DType operand_type, Lanes a, Lanes b, Lanes c);
+  Lanes cast(Lanes a, ir::DType from, ir::DType to);
+  llvm::Value* combine(kernel::Reduction reduction, ir::DType type, llvm::Value* accumulator, llvm::Value* value);
+  llvm::Value* reduce_lanes(kernel::Reduction reduction, ir::DType type, llvm::Value* vector);
+  llvm::Value* condition_mask(const Nest& nest,
+                              const std::vector<Index>& conditions);  // null: all true; i1 or <lanes x i1>
+  llvm::Value* local_pointer(const Nest& nest, ir::DType type);
+
+  // --- memory.cpp: addresses, loads, stores, types
+  Lanes load(int buffer, const std::vector<Index>& index, int lanes, llvm::Value* mask, double otherwise);
+  void store(int buffer, const std::vector<Index>& index, Lanes value, int lanes, llvm::Value* mask);
+  Index address(const Place& place, const std::vector<Index>& index) const;
+  llvm::Value* pointer_to(llvm::Value* base, ir::DType type, const Index& offset);
+  std::vector<Index> lane_addresses(const Index& offset, int lanes) const;
+  llvm::Value* emit_index(const Index& index);                  // i64
+  llvm::Value* emit_lane_index(const Index& index, int lanes);  // <lanes x i64>
+  llvm::Value* splat(Lanes v, int lanes);
+  llvm::Value* number(ir::DType type, double value, int lanes = 1);
+  llvm::Value* identity(kernel::Reduction reduction, ir::DType type, int lanes = 1);
+  llvm::Type* llvm_type(ir::DType type, int lanes = 1);    // in registers: a boolean is an i1 …
+  llvm::Type* memory_type(ir::DType type, int lanes = 1);  // … and in memory an i8
+  llvm::Value* to_memory(ir::DType type, llvm::Value* value);
+  llvm::Value* from_memory(ir::DType type, llvm::Value* value);
+  llvm::AllocaInst* allocate_stack(llvm::Type* element, int64_t count);
+  void tag(llvm::Instruction* access, int buffer);
+
+  llvm::Module& module_;
+  llvm::LLVMContext& context_;
+  llvm::IRBuilder<> b_;
+  const kernel::Kernel& kernel_;
+  const kernel::Schedule& schedule_;
+  const CpuTarget& target_;
+  std::string prefix_;
+  CompiledKernel result_;
+
+  Variables variables_;
+  std::vector<int> offset_variables_;  // per axis position: what is left of an axis, for range questions
+  std::map<int, llvm::Value*> variable_values_;
+  std::vector<Place> places_;                         // per buffer, as seen from the current position
+  std::vector<std::vector<int>> attached_;            // per stage: the stages computed inside it
+  std::map<int, std::pair<size_t, size_t>> scratch_;  // buffer → offset and size in the thread's scratch
+  std::vector<size_t> workspace_offset_;              // per buffer
+  std::vector<bool> prepared_;                        // per buffer: written by a prepare phase
+  llvm::Function* function_ = nullptr;
+  llvm::Value* workspace_pointer_ = nullptr;
+  llvm::Value* scratch_pointer_ = nullptr;
+  std::vector<llvm::Value*> task_index_;  // per parallel loop of the phase
+  llvm::BasicBlock* entry_ = nullptr;
+  // Loads already done in the current block; forgotten at block ends and at stores to the same buffer.
+  struct Loaded {
+    Lanes value;
+    llvm::BasicBlock* block = nullptr;
+  };
+  std::map<std::tuple<int, int, Index>, Loaded> loaded_;
+  std::map<std::pair<llvm::Value*, Index>, std::pair<llvm::Value*, llvm::BasicBlock*>> pointers_;
+  std::vector<llvm::MDNode*> buffer_tags_;
+};
+
+}  // namespace rooftune::codegen

@@ -1,0 +1,150 @@
+// Any legal schedule gives the interpreter's result: the analytical one and random points of the space, on kernels of
+// every kind, at friendly and at awkward sizes.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "kernel/algorithms.h"
+#include "kernel/interpreter.h"
+#include "kernel/rewrites.h"
+#include "kernel/space.h"
+#include "tests/support/kernel_runner.h"
+#include "tests/support/sample_kernels.h"
+
+namespace rooftune {
+namespace {
+
+using namespace kernel;
+
+std::vector<ir::Tensor> random_tensors(const Kernel& kernel, std::mt19937& random) {
+  std::normal_distribution<float> normal;
+  std::vector<ir::Tensor> tensors(kernel.buffers.size());
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const auto& buffer = kernel.buffers[i];
+    if (buffer.role != Role::input && buffer.role != Role::constant) continue;
+    tensors[i] = ir::Tensor(buffer.dtype, buffer.shape);
+    for (int64_t e = 0; e < tensors[i].size(); ++e) tensors[i].data<float>()[e] = normal(random);
+  }
+  return tensors;
+}
+
+double relative_error(const ir::Tensor& got, const ir::Tensor& expected) {
+  double difference = 0, norm = 0;
+  for (int64_t i = 0; i < got.size(); ++i) {
+    const double d = static_cast<double>(got.data<float>()[i]) - expected.data<float>()[i];
+    difference += d * d;
+    norm += static_cast<double>(expected.data<float>()[i]) * expected.data<float>()[i];
+    if (std::isnan(d)) return INFINITY;
+  }
+  return std::sqrt(difference / std::max(norm, 1e-30));
+}
+
+Machine machine_of(const codegen::CpuTarget& target) {
+  Machine machine;
+  machine.lanes = target.vector_bits / 32;
+  machine.registers = target.vector_registers;
+  machine.threads = 2;
+  return machine;
+}
+
+/// Checks the analytical schedule and `samples` random ones against the interpreter.
+void check(const Kernel& original, int samples = 6, const std::string& algorithm = "direct") {
+  std::mt19937 random(std::random_device{}());
+  auto codegen = codegen::cpu_codegen(testing::host_target());
+  const Machine machine = machine_of(testing::host_target());
+  auto tensors = random_tensors(original, random);
+  const auto expected = interpret(original, tensors);
+  std::optional<Kernel> rewritten;
+  for (const auto& a : algorithms())
+    if (a.name == algorithm) rewritten = a.rewrite(original, machine);
+  ASSERT_TRUE(rewritten) << algorithm << " does not apply to " << original.name;
+  const Kernel& kernel = *rewritten;
+  tensors.resize(kernel.buffers.size());
+  for (int i = 0; i <= samples; ++i) {
+    Point point;
+    if (i > 0)
+      for (const auto& d : decisions(kernel, machine)) point[d.name] = d.values[random() % d.values.size()];
+    const Schedule schedule = make_schedule(kernel, machine, point);
+    const std::string text = print(kernel) + print(kernel, schedule);
+    ASSERT_EQ(why_illegal(kernel, schedule), "") << text;
+    testing::KernelRunner runner(*codegen, kernel, schedule, tensors);
+    runner.run();
+    runner.run();  // nothing of the first run may linger
+    const auto got = runner.outputs();
+    ASSERT_EQ(got.size(), expected.size());
+    for (size_t o = 0; o < got.size(); ++o) EXPECT_LT(relative_error(got[o], expected[o]), 3e-6) << text;
+  }
+}
+
+TEST(Emitter, Gemm) {
+  check(testing::gemm(32, 96, 64));
+  check(testing::gemm(7, 50, 33));
+  check(testing::gemm(1, 17, 130));
+  check(testing::gemm(13, 5, 9, false));
+}
+
+TEST(Emitter, BatchedGemm) {
+  check(testing::batched_gemm(3, 17, 40, 24, false));
+  check(testing::batched_gemm(3, 17, 40, 24, true));
+}
+
+TEST(Emitter, Convolution) {
+  testing::ConvShape s;
+  s = {32, 32, 14, 14, 3, 1, 1};
+  check(testing::convolution(s));
+  check(testing::convolution(s, true));
+  s = {16, 48, 9, 11, 1, 1, 0};
+  check(testing::convolution(s));
+  s = {16, 32, 15, 13, 3, 2, 1};
+  check(testing::convolution(s));
+  s = {3, 32, 17, 17, 7, 2, 3};
+  s.blocked_input = false;
+  check(testing::convolution(s));
+  s = {24, 40, 7, 7, 3, 1, 1};
+  check(testing::convolution(s));
+  s.block = 0;
+  check(testing::convolution(s));
+}
+
+TEST(Emitter, Winograd) {
+  for (const std::string algorithm : {"winograd2", "winograd4"}) {
+    check(testing::convolution({16, 32, 12, 12, 3, 1, 1}), 4, algorithm);
+    check(testing::convolution({32, 48, 13, 10, 3, 1, 1}, true), 4, algorithm);
+    check(testing::convolution({40, 24, 9, 14, 3, 1, 0}), 4, algorithm);
+  }
+}
+
+TEST(Emitter, DepthwiseConvolution) {
+  testing::ConvShape s{32, 32, 14, 14, 3, 1, 1, true};
+  check(testing::convolution(s));
+  s = {40, 40, 13, 13, 3, 2, 1, true};
+  check(testing::convolution(s));
+}
+
+TEST(Emitter, Pool) {
+  check(testing::max_pool(32, 15, 3, 2, 1, 16));
+  check(testing::max_pool(5, 12, 2, 2, 0, 0));
+  check(testing::mean_of_pixels(40, 7, 16));
+  check(testing::mean_of_pixels(10, 7, 0));
+}
+
+TEST(Emitter, RowWise) {
+  check(testing::softmax(9, 128));
+  check(testing::softmax(5, 77));
+  check(testing::layer_norm(8, 384));
+  check(testing::layer_norm(3, 50));
+}
+
+TEST(Emitter, Attention) {
+  check(testing::attention(2, 24, 32, 16, false));
+  check(testing::attention(3, 19, 37, 24, true));
+}
+
+TEST(Emitter, Movement) {
+  check(testing::transpose(5, 18, 33));
+  check(testing::elementwise(13, 35));
+}
+
+}  // namespace
+}  // namespace rooftune

@@ -1,0 +1,310 @@
+// One point (or one vector of points) of a stage: its expression, its reduction, its masks.
+#include <llvm/IR/IntrinsicsX86.h>
+
+#include "base/error.h"
+#include "codegen/cpu/emitter.h"
+
+namespace rooftune::codegen {
+
+using kernel::Op;
+using kernel::Reduction;
+
+llvm::Value* Emitter::condition_mask(const Nest& nest, const std::vector<Index>& conditions) {
+  llvm::Value* mask = nullptr;
+  auto add = [&](llvm::Value* m) {
+    if (mask == nullptr) mask = m;
+    else
+      mask = b_.CreateAnd(splat({mask, mask->getType()->isVectorTy() ? nest.lanes : 1}, nest.lanes),
+                          splat({m, m->getType()->isVectorTy() ? nest.lanes : 1}, nest.lanes));
+  };
+  for (const auto& condition : conditions) {
+    const Index e = current(nest, condition);
+    const auto range = e.range(variables_.range_of());
+    if (range.lo >= 0) continue;
+    if (e.uses(Variables::kLane)) {
+      auto* lanes = emit_lane_index(e, nest.lanes);
+      add(b_.CreateICmpSGE(lanes, llvm::Constant::getNullValue(lanes->getType())));
+    } else {
+      add(b_.CreateICmpSGE(emit_index(e), b_.getInt64(0)));
+    }
+  }
+  return mask;
+}
+
+llvm::Value* Emitter::local_pointer(const Nest& nest, ir::DType type) {
+  Index offset(0);
+  for (size_t a = 0; a < nest.local_base.size(); ++a)
+    offset = offset + (nest.base[a] - nest.local_base[a]) * nest.local_stride[a];
+  offset = simplify(offset, variables_.range_of());
+  offset = offset - Index::variable(Variables::kLane) * offset.coefficient(Variables::kLane);
+  return b_.CreateInBoundsGEP(llvm_type(type), nest.local, emit_index(offset));
+}
+
+void Emitter::leaf(const Nest& nest) {
+  const auto& s = stage(nest);
+  const size_t entered = nest.mode == Nest::Mode::compute ? s.axes.size() : static_cast<size_t>(s.spatial);
+  for (size_t a = 0; a < entered; ++a)
+    RT_CHECK(nest.extent[a] == 1, "no loop covers axis {} of stage {}", s.axes[a].name, s.name);
+  llvm::Value* mask = condition_mask(nest, nest.conditions);
+  if (nest.lane_limit < nest.lanes) {  // a remainder narrower than the vector
+    std::vector<llvm::Constant*> bits;
+    for (int i = 0; i < nest.lanes; ++i) bits.push_back(b_.getInt1(i < nest.lane_limit));
+    llvm::Value* limit = llvm::ConstantVector::get(bits);
+    mask = mask == nullptr
+               ? limit
+               : b_.CreateAnd(splat({mask, mask->getType()->isVectorTy() ? nest.lanes : 1}, nest.lanes), limit);
+  }
+  if (nest.mode != Nest::Mode::compute) return local_leaf(nest, mask);
+  const DType type = kernel_.buffers[static_cast<size_t>(s.buffer)].dtype;
+  std::vector<Lanes> done(s.nodes.size());
+  const int root = static_cast<int>(s.nodes.size()) - 1;
+  if (!s.is_reduction()) {
+    Lanes value = evaluate(nest, mask, root, done);
+    std::vector<Index> out;
+    for (const auto& e : s.out_indices) out.push_back(current(nest, e));
+    return store(s.buffer, out, value, nest.lanes, mask);
+  }
+  auto* pointer = local_pointer(nest, type);
+  auto* vector = llvm_type(type, nest.lanes);
+  auto* accumulator = b_.CreateAlignedLoad(vector, pointer, llvm::Align(4));
+  llvm::Value* next = nullptr;
+  const auto& top = s.nodes.back();
+  const bool fused = s.reduction == Reduction::sum && top.op == Op::mul && ir::is_float(type) && top.type == type;
+  if (fused) {
+    auto* a = splat(evaluate(nest, mask, top.a, done), nest.lanes);
+    auto* b = splat(evaluate(nest, mask, top.b, done), nest.lanes);
+    next = b_.CreateIntrinsic(llvm::Intrinsic::fma, {vector}, {a, b, accumulator});
+  } else {
+    next = combine(s.reduction, type, accumulator, splat(evaluate(nest, mask, root, done), nest.lanes));
+  }
+  if (mask != nullptr) next = b_.CreateSelect(mask, next, accumulator);
+  b_.CreateAlignedStore(next, pointer, llvm::Align(4));
+}
+
+/// Clearing, loading and storing results that wait in memory or in the local array.
+void Emitter::local_leaf(const Nest& nest, llvm::Value* mask) {
+  const auto& s = stage(nest);
+  const DType type = kernel_.buffers[static_cast<size_t>(s.buffer)].dtype;
+  std::vector<Index> out;
+  for (const auto& e : s.out_indices) out.push_back(current(nest, e));
+  if (nest.mode == Nest::Mode::clear) return store(s.buffer, out, {identity(s.reduction, type), 1}, nest.lanes, mask);
+  auto* pointer = local_pointer(nest, type);
+  // Lanes of a reduction axis are not entered in these modes: an element is then a whole vector of partial results.
+  const int partial = nest.lanes == 1 ? nest.local_lanes : 1;
+  const int width = std::max(nest.lanes, partial);
+  auto* vector = llvm_type(type, width);
+  switch (nest.mode) {
+    case Nest::Mode::clear_local:
+      b_.CreateAlignedStore(identity(s.reduction, type, width), pointer, llvm::Align(4));
+      break;
+    case Nest::Mode::load_local: {
+      llvm::Value* value = splat(load(s.buffer, out, nest.lanes, mask, 0), nest.lanes);
+      if (partial > 1) value = b_.CreateInsertElement(identity(s.reduction, type, width), value, uint64_t{0});
+      b_.CreateAlignedStore(value, pointer, llvm::Align(4));
+      break;
+    }
+    case Nest::Mode::store_local: {
+      llvm::Value* value = b_.CreateAlignedLoad(vector, pointer, llvm::Align(4));
+      if (partial > 1) value = reduce_lanes(s.reduction, type, value);
+      store(s.buffer, out, {value, nest.lanes}, nest.lanes, mask);
+      break;
+    }
+    default: RT_CHECK(false);
+  }
+}
+
+llvm::Value* Emitter::combine(Reduction reduction, ir::DType type, llvm::Value* accumulator, llvm::Value* value) {
+  const bool real = ir::is_float(type);
+  switch (reduction) {
+    case Reduction::sum: return real ? b_.CreateFAdd(accumulator, value) : b_.CreateAdd(accumulator, value);
+    case Reduction::product: return real ? b_.CreateFMul(accumulator, value) : b_.CreateMul(accumulator, value);
+    case Reduction::max:
+    case Reduction::min: {
+      const bool max = reduction == Reduction::max;
+      llvm::Value* better = nullptr;
+      if (real) better = max ? b_.CreateFCmpOGT(accumulator, value) : b_.CreateFCmpOLT(accumulator, value);
+      else if (ir::is_signed(type))
+        better = max ? b_.CreateICmpSGT(accumulator, value) : b_.CreateICmpSLT(accumulator, value);
+      else better = max ? b_.CreateICmpUGT(accumulator, value) : b_.CreateICmpULT(accumulator, value);
+      return b_.CreateSelect(better, accumulator, value);
+    }
+    case Reduction::none: break;
+  }
+  RT_CHECK(false);
+}
+
+/// Folds a vector of partial results by halves, in a fixed order.
+llvm::Value* Emitter::reduce_lanes(Reduction reduction, ir::DType type, llvm::Value* vector) {
+  auto lanes = llvm::cast<llvm::FixedVectorType>(vector->getType())->getNumElements();
+  while (lanes > 1) {
+    std::vector<int> low, high;
+    for (unsigned i = 0; i < lanes / 2; ++i) {
+      low.push_back(static_cast<int>(i));
+      high.push_back(static_cast<int>(i + lanes / 2));
+    }
+    vector = combine(reduction, type, b_.CreateShuffleVector(vector, low), b_.CreateShuffleVector(vector, high));
+    lanes /= 2;
+  }
+  return b_.CreateExtractElement(vector, uint64_t{0});
+}
+
+Lanes Emitter::evaluate(const Nest& nest, llvm::Value* mask, int n, std::vector<Lanes>& done) {
+  auto& result = done[static_cast<size_t>(n)];
+  if (result.value != nullptr) return result;
+  const auto& s = stage(nest);
+  const auto& node = s.nodes[static_cast<size_t>(n)];
+  switch (node.op) {
+    case Op::constant: result = {number(node.type, node.value), 1}; break;
+    case Op::load: result = evaluate_load(nest, mask, node, done); break;
+    case Op::index: {
+      const Index e = current(nest, node.indices[0]);
+      const bool varies = e.uses(Variables::kLane);
+      Lanes value{varies ? emit_lane_index(e, nest.lanes) : emit_index(e), varies ? nest.lanes : 1};
+      result = cast(value, ir::DType::i64, node.type);
+      break;
+    }
+    case Op::select: {
+      Lanes c = evaluate(nest, mask, node.a, done);
+      // Known when the code is written (an unrolled axis picks a row): the other branch is not emitted at all.
+      if (auto* known = llvm::dyn_cast<llvm::ConstantInt>(c.value)) {
+        const Lanes chosen = evaluate(nest, mask, known->isOne() ? node.b : node.c, done);
+        return done[static_cast<size_t>(n)] = chosen;
+      }
+      Lanes x = evaluate(nest, mask, node.b, done);
+      Lanes y = evaluate(nest, mask, node.c, done);
+      const int lanes = std::max({c.lanes, x.lanes, y.lanes});
+      auto* condition = c.lanes == 1 ? c.value : splat(c, lanes);
+      result = {b_.CreateSelect(condition, splat(x, lanes), splat(y, lanes)), lanes};
+      break;
+    }
+    case Op::cast:
+      result = cast(evaluate(nest, mask, node.a, done), s.nodes[static_cast<size_t>(node.a)].type, node.type);
+      break;
+    default: {
+      Lanes a = evaluate(nest, mask, node.a, done);
+      Lanes b = node.b >= 0 ? evaluate(nest, mask, node.b, done) : Lanes{};
+      Lanes c = node.c >= 0 ? evaluate(nest, mask, node.c, done) : Lanes{};
+      result = arithmetic(node, s.nodes[static_cast<size_t>(node.a)].type, a, b, c);
+    }
+  }
+  return done[static_cast<size_t>(n)];
+}
+
+Lanes Emitter::evaluate_load(const Nest& nest, llvm::Value* mask, const kernel::ExprNode& node,
+                             std::vector<Lanes>& done) {
+  std::vector<Index> at;
+  for (const auto& index : node.indices) {
+    at.push_back(simplify(index.substitute([&](int v) -> Index {
+      if (v < kernel::kNodeVariable) return nest.base[static_cast<size_t>(v)];
+      const Lanes value = evaluate(nest, mask, v - kernel::kNodeVariable, done);
+      RT_CHECK(value.lanes == 1, "an index read from memory differs between lanes");
+      const auto type = stage(nest).nodes[static_cast<size_t>(v - kernel::kNodeVariable)].type;
+      const int variable = variables_.add({-(int64_t{1} << 40), int64_t{1} << 40});
+      variable_values_[variable] = cast(value, type, ir::DType::i64).value;
+      return Index::variable(variable);
+    }),
+                          variables_.range_of()));
+  }
+  if (llvm::Value* inside = condition_mask(nest, node.where)) {
+    if (mask != nullptr) {
+      const int lanes = inside->getType()->isVectorTy() || mask->getType()->isVectorTy() ? nest.lanes : 1;
+      inside = b_.CreateAnd(splat({inside, inside->getType()->isVectorTy() ? lanes : 1}, lanes),
+                            splat({mask, mask->getType()->isVectorTy() ? lanes : 1}, lanes));
+    }
+    mask = inside;
+  }
+  return load(node.buffer, at, nest.lanes, mask, node.value);
+}
+
+Lanes Emitter::arithmetic(const kernel::ExprNode& node, ir::DType type, Lanes x, Lanes y, Lanes z) {
+  const int lanes = std::max({x.lanes, y.lanes, z.lanes});
+  auto* a = splat(x, lanes);
+  auto* b = y.value != nullptr ? splat(y, lanes) : nullptr;
+  auto* c = z.value != nullptr ? splat(z, lanes) : nullptr;
+  const bool real = ir::is_float(type);
+  const bool is_signed = ir::is_signed(type);
+  auto intrinsic = [&](llvm::Intrinsic::ID id) { return b_.CreateIntrinsic(id, {a->getType()}, {a}); };
+  llvm::FastMathFlags contract;
+  contract.setAllowContract(true);
+  b_.setFastMathFlags(contract);
+  llvm::Value* v = nullptr;
+  switch (node.op) {
+    case Op::add: v = real ? b_.CreateFAdd(a, b) : b_.CreateAdd(a, b); break;
+    case Op::sub: v = real ? b_.CreateFSub(a, b) : b_.CreateSub(a, b); break;
+    case Op::mul: v = real ? b_.CreateFMul(a, b) : b_.CreateMul(a, b); break;
+    case Op::div: v = real ? b_.CreateFDiv(a, b) : is_signed ? b_.CreateSDiv(a, b) : b_.CreateUDiv(a, b); break;
+    case Op::mod: {
+      RT_CHECK(!real, "mod of floating-point numbers");
+      if (!is_signed) {
+        v = b_.CreateURem(a, b);
+        break;
+      }
+      auto* remainder = b_.CreateSRem(a, b);
+      auto* zero = llvm::Constant::getNullValue(a->getType());
+      auto* fix = b_.CreateAnd(b_.CreateICmpNE(remainder, zero), b_.CreateICmpSLT(b_.CreateXor(remainder, b), zero));
+      v = b_.CreateSelect(fix, b_.CreateAdd(remainder, b), remainder);
+      break;
+    }
+    // As the interpreter has it (and maxps): b where either is a NaN.
+    case Op::max:
+      v = b_.CreateSelect(real        ? b_.CreateFCmpOGT(a, b)
+                          : is_signed ? b_.CreateICmpSGT(a, b)
+                                      : b_.CreateICmpUGT(a, b),
+                          a, b);
+      break;
+    case Op::min:
+      v = b_.CreateSelect(real        ? b_.CreateFCmpOLT(a, b)
+                          : is_signed ? b_.CreateICmpSLT(a, b)
+                                      : b_.CreateICmpULT(a, b),
+                          a, b);
+      break;
+    case Op::neg: v = real ? b_.CreateFNeg(a) : b_.CreateNeg(a); break;
+    case Op::abs:
+      v = real        ? intrinsic(llvm::Intrinsic::fabs)
+          : is_signed ? b_.CreateIntrinsic(llvm::Intrinsic::abs, {a->getType()}, {a, b_.getFalse()})
+                      : a;
+      break;
+    case Op::sqrt: v = intrinsic(llvm::Intrinsic::sqrt); break;
+    case Op::floor: v = intrinsic(llvm::Intrinsic::floor); break;
+    case Op::ceil: v = intrinsic(llvm::Intrinsic::ceil); break;
+    case Op::round: v = intrinsic(llvm::Intrinsic::roundeven); break;
+    case Op::eq: v = real ? b_.CreateFCmpOEQ(a, b) : b_.CreateICmpEQ(a, b); break;
+    case Op::lt: v = real ? b_.CreateFCmpOLT(a, b) : is_signed ? b_.CreateICmpSLT(a, b) : b_.CreateICmpULT(a, b); break;
+    case Op::le: v = real ? b_.CreateFCmpOLE(a, b) : is_signed ? b_.CreateICmpSLE(a, b) : b_.CreateICmpULE(a, b); break;
+    case Op::logical_and:
+    case Op::bit_and: v = b_.CreateAnd(a, b); break;
+    case Op::logical_or: v = b_.CreateOr(a, b); break;
+    case Op::logical_not: v = b_.CreateNot(a); break;
+    case Op::shift_left: v = b_.CreateShl(a, b); break;
+    case Op::bitcast: v = b_.CreateBitCast(a, llvm_type(node.type, lanes)); break;
+    case Op::fma: v = b_.CreateIntrinsic(llvm::Intrinsic::fma, {a->getType()}, {a, b, c}); break;
+    default: RT_CHECK(false, "operation {} must be expanded before code generation", static_cast<int>(node.op));
+  }
+  b_.clearFastMathFlags();
+  return {v, lanes};
+}
+
+Lanes Emitter::cast(Lanes a, ir::DType from, ir::DType to) {
+  if (from == to) return a;
+  auto* type = llvm_type(to, a.lanes);
+  const bool real_from = ir::is_float(from);
+  const bool real_to = ir::is_float(to);
+  llvm::Value* v = nullptr;
+  if (to == ir::DType::boolean) {
+    auto* zero = llvm::Constant::getNullValue(a.value->getType());
+    v = real_from ? b_.CreateFCmpUNE(a.value, zero) : b_.CreateICmpNE(a.value, zero);
+  } else if (from == ir::DType::boolean) {
+    v = real_to ? b_.CreateUIToFP(a.value, type) : b_.CreateZExt(a.value, type);
+  } else if (real_from && real_to) {
+    v = b_.CreateFPCast(a.value, type);
+  } else if (real_from) {
+    v = ir::is_signed(to) ? b_.CreateFPToSI(a.value, type) : b_.CreateFPToUI(a.value, type);
+  } else if (real_to) {
+    v = ir::is_signed(from) ? b_.CreateSIToFP(a.value, type) : b_.CreateUIToFP(a.value, type);
+  } else {
+    v = b_.CreateIntCast(a.value, type, ir::is_signed(from));
+  }
+  return {v, a.lanes};
+}
+
+}  // namespace rooftune::codegen

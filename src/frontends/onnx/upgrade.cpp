@@ -1,0 +1,140 @@
+#include "frontends/onnx/upgrade.h"
+
+#include <algorithm>
+
+namespace rooftune::frontends::onnx_format {
+namespace {
+
+using ir::Attribute;
+using ir::DType;
+using ir::Graph;
+using ir::kNone;
+using ir::Node;
+using ir::Tensor;
+using ir::Type;
+using ir::ValueId;
+
+/// Attributes that became inputs.
+struct Moved {
+  std::string_view op;
+  int until;  // the first opset that has the input
+  std::string_view attribute;
+  size_t input;
+};
+constexpr Moved kMoved[] = {
+    {"Squeeze", 13, "axes", 1},   {"Unsqueeze", 13, "axes", 1}, {"ReduceSum", 13, "axes", 1}, {"Split", 13, "split", 1},
+    {"Slice", 10, "starts", 1},   {"Slice", 10, "ends", 2},     {"Slice", 10, "axes", 3},     {"TopK", 10, "k", 1},
+    {"Pad", 11, "pads", 1},       {"Pad", 11, "value", 2},      {"Clip", 11, "min", 1},       {"Clip", 11, "max", 2},
+    {"Upsample", 9, "scales", 1},
+};
+
+/// Attributes without a meaning in inference, gone since.
+constexpr std::pair<std::string_view, std::string_view> kDropped[] = {
+    {"Dropout", "ratio"}, {"BatchNormalization", "spatial"}, {"BatchNormalization", "is_test"}};
+
+void set_input(Node& node, size_t i, ValueId v) {
+  if (node.inputs.size() <= i) node.inputs.resize(i + 1, kNone);
+  node.inputs[i] = v;
+}
+
+/// The element type of the node's first input; f32 where the model does not state it (as all old models mean).
+DType data_type(const Graph& g, const Node& node) {
+  const ValueId v = node.input(0);
+  return v != kNone && g.type(v).is_tensor() ? g.type(v).dtype() : DType::f32;
+}
+
+Tensor to_tensor(const Graph& g, const Node& node, std::string_view key, const Attribute& a) {
+  if (const auto* ints = std::get_if<std::vector<int64_t>>(&a))
+    return Tensor::of<int64_t>(DType::i64, {static_cast<int64_t>(ints->size())}, *ints);
+  if (const auto* i = std::get_if<int64_t>(&a)) return Tensor::of<int64_t>(DType::i64, {1}, {*i});
+  if (const auto* floats = std::get_if<std::vector<float>>(&a))
+    return Tensor::of<float>(DType::f32, {static_cast<int64_t>(floats->size())}, *floats);
+  const auto* f = std::get_if<float>(&a);
+  if (!f) throw InputError("{}: attribute '{}' has the wrong type", node.label(), key);
+  Tensor t(data_type(g, node), {});
+  t.set_double(0, *f);
+  return t;
+}
+
+void move_attributes(Graph& g, Node& node) {
+  for (const Moved& m : kMoved) {
+    if (m.op != node.op || node.since_version >= m.until) continue;
+    const auto it = node.attributes.find(std::string(m.attribute));
+    if (it == node.attributes.end()) continue;
+    if (node.input(m.input) != kNone)
+      throw InputError("{}: '{}' is given as an attribute and as an input", node.label(), m.attribute);
+    Tensor t = to_tensor(g, node, m.attribute, it->second);
+    const std::string base = node.name.empty() && !node.outputs.empty() && node.outputs[0] != kNone
+                                 ? g.value(node.outputs[0]).name
+                                 : node.name;
+    set_input(node, m.input, g.add_constant(fmt::format("{}_{}", base, m.attribute), std::move(t)));
+    node.attributes.erase(it);
+  }
+}
+
+/// Upsample and the first Resize place pixels by x * scale, with no half-pixel centres.
+void upgrade_resize(Node& node) {
+  node.op = "Resize";
+  const ValueId scales = node.input(1);
+  node.inputs.resize(1);
+  set_input(node, 2, scales);
+  node.attributes["coordinate_transformation_mode"] = std::string("asymmetric");
+  if (node.attr_string("mode", "nearest") == "nearest") node.attributes["nearest_mode"] = std::string("floor");
+}
+
+ValueId add(Graph& g, const Node& like, std::string_view op, std::vector<ValueId> inputs,
+            std::map<std::string, Attribute> attributes) {
+  Node n;
+  n.op = op;
+  n.name = like.name.empty() ? "" : fmt::format("{}_{}", like.name, op);
+  n.since_version = kModernOpset;
+  n.inputs = std::move(inputs);
+  n.outputs = {g.add_value(fmt::format("{}_{}", g.value(like.outputs[0]).name, op), Type())};
+  n.attributes = std::move(attributes);
+  const ValueId out = n.outputs[0];
+  g.add_node(std::move(n));
+  return out;
+}
+
+/// Before opset 13 Softmax and its kin saw a matrix: the axes before `axis` by those from it on.
+void upgrade_softmax(Graph& g, Node node) {
+  const int64_t axis = node.attr_int("axis", 1);
+  const ValueId x = node.input(0);
+  if (x == kNone || node.outputs.empty() || node.outputs[0] == kNone)
+    throw InputError("{}: its input or output is missing", node.label());
+  const Type& type = g.type(x);
+  const bool last = axis == -1 || (type.is_tensor() && type.has_rank() && axis == type.rank() - 1);
+  node.attributes["axis"] = int64_t{-1};
+  if (last) {
+    g.add_node(std::move(node));
+    return;
+  }
+  const ValueId shape = add(g, node, "Shape", {x}, {});
+  const ValueId matrix = add(g, node, "Flatten", {x}, {{"axis", axis}});
+  const ValueId result = add(g, node, node.op, {matrix}, {{"axis", int64_t{-1}}});
+  node.op = "Reshape";
+  node.attributes.clear();
+  node.inputs = {result, shape};
+  g.add_node(std::move(node));
+}
+
+}  // namespace
+
+void upgrade(Graph& g, Node node) {
+  const int version = node.since_version;
+  if (node.op == "Scan" && version < 9)
+    throw InputError("{}: Scan is supported from opset 9 on, the model has {}", node.label(), version);
+  if (node.op == "BatchNormalization" && node.attr_int("spatial", 1) == 0)
+    throw InputError("{}: spatial=0 is not supported", node.label());
+  move_attributes(g, node);
+  for (const auto& [op, key] : kDropped)
+    if (op == node.op) node.attributes.erase(std::string(key));
+  node.since_version = kModernOpset;
+  if (node.op == "Upsample" || (node.op == "Resize" && version < 11)) upgrade_resize(node);
+  if (node.op == "Scatter") node.op = "ScatterElements";
+  if (node.op == "Softmax" || node.op == "LogSoftmax" || node.op == "Hardmax")
+    return upgrade_softmax(g, std::move(node));
+  g.add_node(std::move(node));
+}
+
+}  // namespace rooftune::frontends::onnx_format

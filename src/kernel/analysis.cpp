@@ -1,0 +1,83 @@
+#include "kernel/analysis.h"
+
+#include <algorithm>
+
+namespace rooftune::kernel {
+
+std::optional<int64_t> stride(const Kernel& kernel, const Stage& stage, int buffer, const std::vector<Index>& indices,
+                              int axis, int lanes) {
+  const int block = 1 << 20, lane = block + 1;  // variables no stage uses
+  const int64_t extent = stage.axes[static_cast<size_t>(axis)].extent;
+  const int64_t width = std::min<int64_t>(lanes, extent);
+  const RangeOf axes = axis_ranges(stage);
+  const RangeOf range_of = [&](int v) -> Range {
+    if (v == block) return {0, (extent - 1) / width};
+    if (v == lane) return {0, width - 1};
+    return axes(v);
+  };
+  std::vector<Index> at;
+  for (const auto& e : indices)
+    at.push_back(simplify(e.substitute([&](int v) {
+      return v == axis ? Index::variable(block) * width + Index::variable(lane) : Index::variable(v);
+    }),
+                          range_of));
+  const auto& b = kernel.buffers[static_cast<size_t>(buffer)];
+  const Index offset = b.layout.linearize(at, range_of, b.shape);
+  if (offset.appears_inside(lane)) return std::nullopt;
+  return offset.coefficient(lane);
+}
+
+std::optional<int> plain_axis(const Index& index) {
+  if (index.constant() != 0 || index.terms().size() != 1) return std::nullopt;
+  const auto& term = index.terms()[0];
+  if (term.kind != Index::Term::Kind::variable || term.coefficient != 1 || term.variable >= kNodeVariable)
+    return std::nullopt;
+  return term.variable;
+}
+
+std::vector<int> readers(const Kernel& kernel, int buffer) {
+  std::vector<int> result;
+  for (size_t s = 0; s < kernel.stages.size(); ++s)
+    for (const auto& node : kernel.stages[s].nodes)
+      if (node.op == Op::load && node.buffer == buffer) {
+        result.push_back(static_cast<int>(s));
+        break;
+      }
+  return result;
+}
+
+std::vector<int> writers(const Kernel& kernel, int buffer) {
+  std::vector<int> result;
+  for (size_t s = 0; s < kernel.stages.size(); ++s)
+    if (kernel.stages[s].buffer == buffer) result.push_back(static_cast<int>(s));
+  return result;
+}
+
+bool writes_identity(const Kernel& kernel, const Stage& stage) {
+  const auto& shape = kernel.buffers[static_cast<size_t>(stage.buffer)].shape;
+  if (static_cast<int>(shape.size()) != stage.spatial) return false;
+  for (size_t d = 0; d < shape.size(); ++d) {
+    if (stage.axes[d].extent != shape[d]) return false;
+    if (shape[d] > 1 && !(stage.out_indices[d] == Index::variable(static_cast<int>(d)))) return false;
+  }
+  return true;
+}
+
+bool is_contraction(const Stage& stage) {
+  if (stage.reduction != Reduction::sum || stage.nodes.empty() || stage.nodes.back().op != Op::mul) return false;
+  return std::count_if(stage.nodes.begin(), stage.nodes.end(), [](const ExprNode& n) { return n.op == Op::load; }) >= 2;
+}
+
+bool reads_only_constants(const Kernel& kernel, const Stage& stage) {
+  for (const auto& node : stage.nodes) {
+    if (node.op != Op::load) continue;
+    const auto& buffer = kernel.buffers[static_cast<size_t>(node.buffer)];
+    if (buffer.role == Role::constant) continue;
+    if (buffer.role != Role::temporary) return false;
+    for (int w : writers(kernel, node.buffer))
+      if (!reads_only_constants(kernel, kernel.stages[static_cast<size_t>(w)])) return false;
+  }
+  return true;
+}
+
+}  // namespace rooftune::kernel

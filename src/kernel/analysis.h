@@ -1,0 +1,32 @@
+// Questions about stages that sketches and rewrites share: which axis is contiguous in which operand, who reads whom.
+#pragma once
+#include <optional>
+#include <vector>
+
+#include "kernel/kernel.h"
+#include "kernel/nodes.h"
+
+namespace rooftune::kernel {
+
+/// Memory distance in elements between neighbours along `axis` within a vector of `lanes` that starts at a multiple of
+/// `lanes`; nullopt where it is not constant.
+std::optional<int64_t> stride(const Kernel& kernel, const Stage& stage, int buffer, const std::vector<Index>& indices,
+                              int axis, int lanes);
+
+/// Whether `index` is exactly one axis; which.
+std::optional<int> plain_axis(const Index& index);
+
+/// Stages that read `buffer`.
+std::vector<int> readers(const Kernel& kernel, int buffer);
+/// Stages that write it.
+std::vector<int> writers(const Kernel& kernel, int buffer);
+
+/// Whether the stage writes its buffer at its spatial axes, in order.
+bool writes_identity(const Kernel& kernel, const Stage& stage);
+
+/// A sum of products of at least two loads.
+bool is_contraction(const Stage& stage);
+
+bool reads_only_constants(const Kernel& kernel, const Stage& stage);
+
+}  // namespace rooftune::kernel

@@ -1,0 +1,159 @@
+// What a schedule must satisfy to be emitted. Every rejection says which stage, loop and why; `--explain` shows them.
+#include <algorithm>
+#include <bit>
+
+#include "kernel/analysis.h"
+#include "kernel/schedule.h"
+
+namespace rooftune::kernel {
+namespace {
+
+constexpr int64_t kMostCopies = 8192;  // unrolled copies of a stage's expression
+constexpr int64_t kWidestVector = 64;
+
+struct Checker {
+  const Kernel& kernel;
+  const Schedule& schedule;
+
+  const Stage& stage(int s) const { return kernel.stages[static_cast<size_t>(s)]; }
+  const StagePlan& plan(int s) const { return schedule.stages[static_cast<size_t>(s)]; }
+
+  std::string loops(int s) const {
+    const auto& axes = stage(s).axes;
+    const auto& all = plan(s).loops;
+    std::vector<int64_t> left;
+    for (const auto& axis : axes) left.push_back(axis.extent);
+    bool serial_seen = false, vector_seen = false;
+    int64_t copies = 1;
+    for (const auto& loop : all) {
+      if (loop.axis < 0 || static_cast<size_t>(loop.axis) >= axes.size())
+        return fmt::format("stage {} has no axis {}", stage(s).name, loop.axis);
+      const auto& axis = axes[static_cast<size_t>(loop.axis)];
+      auto& extent = left[static_cast<size_t>(loop.axis)];
+      if (loop.step < 1)
+        return fmt::format("stage {}: step {} of axis {} is not positive", stage(s).name, loop.step, axis.name);
+      switch (loop.kind) {
+        case LoopKind::parallel:
+          if (serial_seen)
+            return fmt::format("parallel: the loop over {} of stage {} is not outermost", axis.name, stage(s).name);
+          if (plan(s).at_stage >= 0)
+            return fmt::format("parallel: stage {} is computed inside another stage", stage(s).name);
+          if (loop.axis >= stage(s).spatial)
+            return fmt::format("parallel: {} is a reduction axis of stage {}", axis.name, stage(s).name);
+          break;
+        case LoopKind::vector:
+          if (vector_seen) return fmt::format("vectorise: stage {} has two vector loops", stage(s).name);
+          if (loop.step != 1)
+            return fmt::format("vectorise: the vector loop over {} of stage {} needs step 1", axis.name, stage(s).name);
+          // Inside another stage the region bounds it too; the emitter checks that.
+          if (extent > kWidestVector && plan(s).at_stage < 0)
+            return fmt::format(
+                "vectorise: {} elements of axis {} of stage {} are more than the {} of the widest vector", extent,
+                axis.name, stage(s).name, kWidestVector);
+          vector_seen = true;
+          break;
+        case LoopKind::unrolled: copies *= (extent + loop.step - 1) / loop.step; break;
+        case LoopKind::serial: break;
+      }
+      serial_seen = serial_seen || loop.kind != LoopKind::parallel;
+      extent = std::min(extent, loop.step);
+    }
+    if (copies > kMostCopies)
+      return fmt::format("unroll: {} copies of stage {} are more than {}", copies, stage(s).name, kMostCopies);
+    if (plan(s).at_stage < 0)
+      for (size_t a = 0; a < axes.size(); ++a)
+        if (left[a] > 1)
+          return fmt::format("no loop walks axis {} of stage {} in steps of 1", axes[a].name, stage(s).name);
+    return "";
+  }
+
+  std::string vector_loads(int s) const {
+    for (const auto& loop : plan(s).loops) {
+      if (loop.kind != LoopKind::vector) continue;
+      for (const auto& node : stage(s).nodes)
+        for (const auto& index : node.indices) {
+          std::vector<int> used;
+          index.collect_variables(used);
+          for (int v : used) {
+            if (v < kNodeVariable) continue;
+            for (const auto& e : stage(s).nodes[static_cast<size_t>(v - kNodeVariable)].indices)
+              if (e.uses(loop.axis))
+                return fmt::format("vectorise: an index of stage {} is read from memory along axis {}", stage(s).name,
+                                   stage(s).axes[static_cast<size_t>(loop.axis)].name);
+          }
+        }
+      if (loop.axis < stage(s).spatial && std::none_of(
+                                              stage(s).out_indices.begin(), stage(s).out_indices.end(),
+                                              [&](const Index& e) { return e.uses(loop.axis); }))
+        return fmt::format("vectorise: stage {} does not write along axis {}", stage(s).name,
+                           stage(s).axes[static_cast<size_t>(loop.axis)].name);
+    }
+    return "";
+  }
+
+  std::string place(int s) const {
+    const auto& p = plan(s);
+    if (p.at_stage < 0) return p.slide_axis >= 0 ? fmt::format("slide: stage {} is at the root", stage(s).name) : "";
+    if (p.at_stage <= s || static_cast<size_t>(p.at_stage) >= kernel.stages.size())
+      return fmt::format("compute_at: stage {} cannot be computed inside stage number {}, which does not come after it",
+                         stage(s).name, p.at_stage);
+    const auto& host = plan(p.at_stage);
+    if (p.at_loop < 0 || static_cast<size_t>(p.at_loop) >= host.loops.size())
+      return fmt::format("compute_at: stage {} has no loop {} to compute {} in", stage(p.at_stage).name, p.at_loop,
+                         stage(s).name);
+    for (int l = 0; l <= p.at_loop; ++l)
+      if (host.loops[static_cast<size_t>(l)].kind == LoopKind::vector)
+        return fmt::format("compute_at: stage {} would be computed inside the vector loop of stage {}", stage(s).name,
+                           stage(p.at_stage).name);
+    if (kernel.buffers[static_cast<size_t>(stage(s).buffer)].role != Role::temporary)
+      return fmt::format("compute_at: stage {} writes an output", stage(s).name);
+    if (!writes_identity(kernel, stage(s)) || writers(kernel, stage(s).buffer).size() != 1)
+      return fmt::format("compute_at: stage {} does not write its whole buffer in order", stage(s).name);
+    for (int r : readers(kernel, stage(s).buffer)) {
+      int at = r, level = INT32_MAX;
+      while (at >= 0 && at != p.at_stage) level = plan(at).at_loop, at = plan(at).at_stage;
+      if (at != p.at_stage || level < p.at_loop)
+        return fmt::format("compute_at: stage {} is also read by stage {}, which is not inside that loop",
+                           stage(s).name, stage(r).name);
+    }
+    if (p.slide_axis >= 0) {
+      if (p.slide_axis >= stage(s).spatial) return fmt::format("slide: stage {} has no such axis", stage(s).name);
+      if (host.loops[static_cast<size_t>(p.at_loop)].kind != LoopKind::serial)
+        return fmt::format("slide: the loop of stage {} that {} slides along is not serial", stage(p.at_stage).name,
+                           stage(s).name);
+    }
+    return "";
+  }
+};
+
+}  // namespace
+
+std::string why_illegal(const Kernel& kernel, const Schedule& schedule) {
+  if (schedule.stages.size() != kernel.stages.size())
+    return fmt::format("the schedule has {} stages, the kernel {}", schedule.stages.size(), kernel.stages.size());
+  const Checker check{kernel, schedule};
+  for (int s = 0; s < static_cast<int>(kernel.stages.size()); ++s) {
+    if (auto why = check.loops(s); !why.empty()) return why;
+    if (auto why = check.place(s); !why.empty()) return why;
+    if (auto why = check.vector_loads(s); !why.empty()) return why;
+  }
+  for (const auto& [buffer, layout] : schedule.prepared) {
+    if (buffer < 0 || static_cast<size_t>(buffer) >= kernel.buffers.size() ||
+        kernel.buffers[static_cast<size_t>(buffer)].role != Role::constant)
+      return "prepare: only constants can be packed beforehand";
+    std::vector<bool> covered(kernel.buffers[static_cast<size_t>(buffer)].shape.size(), false);
+    for (const auto& axis : layout.axes()) {
+      if (axis.dim < 0 || static_cast<size_t>(axis.dim) >= covered.size() || axis.divisor < 1 || axis.extent < 1)
+        return fmt::format("prepare: layout {} does not fit constant {}", layout.to_string(),
+                           kernel.buffers[static_cast<size_t>(buffer)].name);
+      if (axis.divisor == 1) covered[static_cast<size_t>(axis.dim)] = true;
+    }
+    for (size_t d = 0; d < covered.size(); ++d)
+      if (!covered[d] && kernel.buffers[static_cast<size_t>(buffer)].shape[d] > 1)
+        return fmt::format("prepare: layout {} leaves dim {} of constant {} out", layout.to_string(), d,
+                           kernel.buffers[static_cast<size_t>(buffer)].name);
+  }
+  return "";
+}
+
+}  // namespace rooftune::kernel

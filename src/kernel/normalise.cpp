@@ -1,0 +1,15 @@
+#include "kernel/math.h"
+#include "kernel/rewrites.h"
+
+namespace rooftune::kernel {
+
+void normalise(Kernel& kernel, const Machine& machine) {
+  inline_maps(kernel);
+  eliminate_dead_stages(kernel);
+  pack_operands(kernel, machine);
+  fuse_axes(kernel);
+  expand_math(kernel);
+  verify(kernel);
+}
+
+}  // namespace rooftune::kernel

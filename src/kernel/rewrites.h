@@ -1,0 +1,21 @@
+// Rewrites Kernel → Kernel that keep what is computed and prepare it for schedules. Algorithms, which compute the same in
+// another way, are in algorithms.h.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernel/kernel.h"
+#include "kernel/space.h"
+
+namespace rooftune::kernel {
+
+/// Fuses neighbouring axes that every access walks contiguously (the pixels of a 1x1 convolution, a whole tensor of an
+/// element-wise chain), so that tiles need not stop at row ends. fuse_axes.cpp
+void fuse_axes(Kernel& kernel);
+
+/// Where a contraction would have to gather its vectors from an activation (the K of Q·Kᵀ), copies that operand once into
+/// a temporary in which they are contiguous. pack_operands.cpp
+void pack_operands(Kernel& kernel, const Machine& machine);
+
+}  // namespace rooftune::kernel

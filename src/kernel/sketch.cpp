@@ -1,0 +1,673 @@
+#include "kernel/sketch.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "base/error.h"
+
+namespace rooftune::kernel {
+namespace {
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+std::vector<int64_t> up_to(std::vector<int64_t> values, int64_t most) {
+  std::erase_if(values, [&](int64_t v) { return v > most; });
+  if (values.empty()) values.push_back(1);
+  return values;
+}
+
+/// Cycles per reduction step of a register tile of `rows` x `vectors`: multiply-adds (one vector a cycle; at least eight
+/// in flight to hide their latency), or loads (a vector of the second operand each, half a cycle per broadcast row).
+double step_cycles(int64_t rows, int64_t vectors) {
+  return std::max(
+      {static_cast<double>(rows * vectors), 8.0, static_cast<double>(vectors) + 0.5 * static_cast<double>(rows)});
+}
+
+/// The same for a whole extent cut into tiles, remainders included.
+double tiled_cycles(int64_t row_extent, int64_t vector_extent, int64_t rows, int64_t vectors) {
+  double total = 0;
+  for (int64_t v = 0; v < vector_extent; v += vectors) {
+    const int64_t nv = std::min(vectors, vector_extent - v);
+    total += static_cast<double>(row_extent / rows) * step_cycles(rows, nv);
+    if (row_extent % rows != 0) total += step_cycles(row_extent % rows, nv);
+  }
+  return total;
+}
+
+}  // namespace
+
+Sketch::Sketch(const Kernel& kernel, const Machine& machine, Choose choose)
+    : kernel_(kernel), machine_(machine), choose_(std::move(choose)) {}
+
+std::vector<int64_t> Sketch::whole(int stage) const {
+  std::vector<int64_t> extent;
+  for (const auto& axis : kernel_.stages[static_cast<size_t>(stage)].axes) extent.push_back(axis.extent);
+  return extent;
+}
+
+Schedule Sketch::make() {
+  schedule_ = {};
+  schedule_.stages.resize(kernel_.stages.size());
+  const auto groups = find_groups();
+  for (const auto& group : groups)
+    for (int s : group.inside) inside_.insert(kernel_.stages[static_cast<size_t>(s)].buffer);
+  for (const auto& group : groups) plan_group(group);
+  return std::move(schedule_);
+}
+
+// ---------------------------------------------------------------------------------------------------------- groups
+
+std::vector<Sketch::Group> Sketch::find_groups() {
+  const size_t n = kernel_.stages.size();
+  std::vector<int> root(n, -1);
+  std::vector<bool> forced(n, false);
+  for (;;) {
+    std::map<int, Group> groups;
+    for (size_t s = n; s-- > 0;) {
+      const auto& stage = kernel_.stages[s];
+      const auto& buffer = kernel_.buffers[static_cast<size_t>(stage.buffer)];
+      std::set<int> roots;
+      for (int r : readers(kernel_, stage.buffer)) roots.insert(root[static_cast<size_t>(r)]);
+      const bool inside = !forced[s] && buffer.role == Role::temporary && roots.size() == 1 && *roots.begin() >= 0 &&
+                          writes_identity(kernel_, stage) && writers(kernel_, stage.buffer).size() == 1 &&
+                          !reads_only_constants(kernel_, stage);
+      root[s] = inside ? *roots.begin() : static_cast<int>(s);
+      auto& group = groups[root[s]];
+      group.root = root[s];
+      if (inside) group.inside.insert(group.inside.begin(), static_cast<int>(s));
+    }
+    // A group whose stages share no axis falls apart: its last inner stage becomes a root, and the rest is looked at again.
+    // So does a map that needs nothing of the group and keeps the others from sharing an axis (a packed operand).
+    bool again = false;
+    for (auto& [r, group] : groups) {
+      if (group.inside.empty()) continue;
+      if (!share_axes(group)) {
+        forced[static_cast<size_t>(group.inside.back())] = true;
+        again = true;
+        continue;
+      }
+      for (size_t i = 0; i < group.inside.size() && !again; ++i) {
+        const int s = group.inside[i];
+        if (kernel_.stages[static_cast<size_t>(s)].is_reduction()) continue;
+        Group without = group;
+        without.inside.erase(without.inside.begin() + static_cast<std::ptrdiff_t>(i));
+        if (!reads_any_of(s, group.inside) && share_axes(without) && without.shared.size() > group.shared.size()) {
+          forced[static_cast<size_t>(s)] = true;
+          again = true;
+        }
+      }
+    }
+    if (again) continue;
+    std::vector<Group> result;
+    for (auto& [r, group] : groups) result.push_back(std::move(group));
+    return result;
+  }
+}
+
+bool Sketch::reads_any_of(int stage, const std::vector<int>& others) const {
+  for (const auto& node : kernel_.stages[static_cast<size_t>(stage)].nodes)
+    for (int o : others)
+      if (node.op == Op::load && node.buffer == kernel_.stages[static_cast<size_t>(o)].buffer) return true;
+  return false;
+}
+
+/// Finds the axes of the root that every inner stage is read along one to one. False where there is none.
+bool Sketch::share_axes(Group& group) const {
+  const auto& root = kernel_.stages[static_cast<size_t>(group.root)];
+  std::map<int, std::vector<int>> map;  // stage → for each root axis its own axis, or -1
+  auto& own = map[group.root];
+  for (int a = 0; a < static_cast<int>(root.axes.size()); ++a) own.push_back(a < root.spatial ? a : -1);
+  for (size_t i = group.inside.size(); i-- > 0;) {
+    const int s = group.inside[i];
+    const int buffer = kernel_.stages[static_cast<size_t>(s)].buffer;
+    std::vector<int> mine(own.size(), -2);  // -2: no reader seen yet
+    for (int r : readers(kernel_, buffer)) {
+      const auto& reader_map = map[r];
+      for (const auto& node : kernel_.stages[static_cast<size_t>(r)].nodes) {
+        if (node.op != Op::load || node.buffer != buffer) continue;
+        for (size_t a = 0; a < mine.size(); ++a) {
+          int found = -1;
+          for (size_t d = 0; d < node.indices.size(); ++d) {
+            const auto axis = plain_axis(node.indices[d]);
+            if (axis && reader_map[a] == *axis) found = static_cast<int>(d);
+          }
+          mine[a] = mine[a] == -2 || mine[a] == found ? found : -1;
+        }
+      }
+    }
+    map[s] = mine;
+  }
+  group.shared.clear();
+  for (int a = 0; a < root.spatial; ++a) {
+    bool all = true;
+    for (int s : group.inside) all = all && map[s][static_cast<size_t>(a)] >= 0;
+    if (all) group.shared.push_back(a);
+  }
+  group.axis_of.clear();
+  for (int s : group.inside) {
+    std::vector<int> axes;
+    for (int a : group.shared) axes.push_back(map[s][static_cast<size_t>(a)]);
+    group.axis_of.push_back(axes);
+  }
+  return !group.shared.empty();
+}
+
+void Sketch::plan_group(const Group& group) {
+  int reductions = 0;
+  int last = -1;
+  bool all_shared = true;
+  const auto& group_axes = kernel_.stages[static_cast<size_t>(group.root)].axes;
+  const auto long_shared = std::count_if(group.shared.begin(), group.shared.end(),
+                                         [&](int a) { return group_axes[static_cast<size_t>(a)].extent > 1; });
+  auto long_axes = [](const Stage& stage) {  // axes of one element need no sharing
+    return std::count_if(stage.axes.begin(), stage.axes.begin() + stage.spatial,
+                         [](const Axis& axis) { return axis.extent > 1; });
+  };
+  for (size_t i = 0; i < group.inside.size(); ++i) {
+    const auto& stage = kernel_.stages[static_cast<size_t>(group.inside[i])];
+    if (stage.is_reduction()) ++reductions, last = group.inside[i];
+    all_shared = all_shared && long_axes(stage) == long_shared;
+  }
+  const auto& root = kernel_.stages[static_cast<size_t>(group.root)];
+  if (root.is_reduction()) ++reductions, last = group.root;
+  all_shared = all_shared && long_axes(root) == long_shared;
+  if (group.inside.empty() || (reductions == 1 && last != group.root && all_shared)) {
+    bool reduces = false;
+    const int stage = last < 0 ? group.root : last;
+    (void)vector_axis(stage, whole(stage), &reduces);
+    if (!reduces || group.inside.empty()) return plan_register_tile(group, stage);
+  }
+  plan_strip(group);
+}
+
+// ----------------------------------------------------------------------------------------------------------- tiles
+
+/// How well `axis` suits as vector axis for one access: contiguous or broadcast is good, a gather is bad.
+double Sketch::access_score(const Stage& stage, int buffer, const std::vector<Index>& indices, int axis,
+                            bool store) const {
+  const auto& b = kernel_.buffers[static_cast<size_t>(buffer)];
+  if (b.role == Role::constant || inside_.count(buffer) > 0) {  // the schedule chooses its layout
+    bool used = false, plain = false;
+    for (const auto& e : indices) {
+      used = used || e.uses(axis);
+      plain = plain || plain_axis(e) == axis;
+    }
+    if (!used) return store ? -4 : 1;
+    return plain ? 2 : -4;
+  }
+  const auto step = stride(kernel_, stage, buffer, indices, axis, machine_.lanes);
+  if (!step) return -6;
+  if (*step == 0) return store ? -4 : 1;
+  return *step == 1 ? 2 : -4;
+}
+
+int Sketch::vector_axis(int s, const std::vector<int64_t>& extent, bool* reduces) const {
+  const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+  int best = -1;
+  double best_score = -1e9;
+  for (int a = 0; a < static_cast<int>(stage.axes.size()); ++a) {
+    const int64_t e = extent[static_cast<size_t>(a)];
+    if (e < 2) continue;
+    bool allowed = true;
+    double score = a < stage.spatial ? 0 : -3.5;
+    for (const auto& node : stage.nodes) {
+      if (node.op == Op::load) score += access_score(stage, node.buffer, node.indices, a, false);
+      for (const auto& index : node.indices) {
+        std::vector<int> used;
+        index.collect_variables(used);
+        for (int v : used) {  // an index that is read from memory must be the same for all lanes
+          if (v < kNodeVariable) continue;
+          for (const auto& inner : stage.nodes[static_cast<size_t>(v - kNodeVariable)].indices)
+            allowed = allowed && !inner.uses(a);
+        }
+      }
+    }
+    if (a < stage.spatial) score += access_score(stage, stage.buffer, stage.out_indices, a, true);
+    // A vector that is mostly empty is worth little.
+    const double filled = static_cast<double>(e) / static_cast<double>(ceil_div(e, machine_.lanes) * machine_.lanes);
+    score += 3 * (filled - 1);
+    if (allowed && score > best_score) best = a, best_score = score;
+  }
+  if (reduces != nullptr) *reduces = best >= stage.spatial;
+  return best;
+}
+
+/// Axes along which several rows of accumulators can share a vector of an operand, best first.
+std::vector<int> Sketch::row_axes(const Stage& stage, int vector_axis) const {
+  std::vector<int> result;
+  for (int a = stage.spatial; a-- > 0;) {
+    if (a == vector_axis || stage.axes[static_cast<size_t>(a)].extent < 2) continue;
+    bool shares = false;
+    for (const auto& node : stage.nodes) {
+      if (node.op != Op::load) continue;
+      bool uses_vector = false, uses_axis = false;
+      for (const auto& e : node.indices) {
+        uses_vector = uses_vector || e.uses(vector_axis);
+        uses_axis = uses_axis || e.uses(a);
+      }
+      shares = shares || (uses_vector && !uses_axis);
+    }
+    if (shares) result.push_back(a);
+  }
+  return result;
+}
+
+Sketch::Tile Sketch::choose_tile(int s, const std::vector<int64_t>& extent) {
+  const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+  const std::string& name = stage.name;
+  Tile tile;
+  tile.vector_axis = vector_axis(s, extent, &tile.vector_reduces);
+  if (tile.vector_axis < 0) return tile;
+  const int64_t vector_extent = ceil_div(extent[static_cast<size_t>(tile.vector_axis)], machine_.lanes);
+  if (tile.vector_reduces || !stage.is_reduction()) {
+    const auto legal = up_to({1, 2, 4}, std::max<int64_t>(1, vector_extent));
+    tile.vectors = static_cast<int>(choose_(name + ".vectors", legal, legal.back()));
+    return tile;
+  }
+  auto rows = row_axes(stage, tile.vector_axis);
+  if (rows.empty()) {  // nothing to share: rows still hide latency
+    for (int a = stage.spatial; a-- > 0 && rows.empty();)
+      if (a != tile.vector_axis && stage.axes[static_cast<size_t>(a)].extent > 1) rows.push_back(a);
+  }
+  const int64_t first = rows.empty() ? 1 : extent[static_cast<size_t>(rows[0])];
+  const int64_t second = rows.size() < 2 ? 1 : extent[static_cast<size_t>(rows[1])];
+  int64_t best_vectors = 1, best_rows = 1, best_second = 1;
+  double best = 1e300;
+  for (int64_t v : up_to({1, 2, 3, 4}, vector_extent)) {
+    const int64_t most = std::max<int64_t>(1, (machine_.registers - 1 - v) / v);
+    for (int64_t r = 1; r <= std::min(first, most); ++r) {
+      for (int64_t r2 = 1; r2 <= std::min(second, most / r); ++r2) {
+        if (r2 > 1 && r != first) continue;  // two row axes only where the first is used up
+        double cost = 0;
+        for (int64_t y = 0; y < second; y += r2) {
+          const int64_t n = std::min(r2, second - y);
+          if (n > 1 || r2 > 1) cost += tiled_cycles(first * n, vector_extent, r * n, v);
+          else cost += tiled_cycles(first, vector_extent, r, v);
+        }
+        cost *= 1 + 0.002 * static_cast<double>(r * r2 * v > 24 ? r * r2 * v - 24 : 0);  // spills near the limit
+        if (cost < best * 0.999) best = cost, best_vectors = v, best_rows = r, best_second = r2;
+      }
+    }
+  }
+  const auto legal_vectors = up_to({1, 2, 3, 4}, vector_extent);
+  tile.vectors = static_cast<int>(choose_(name + ".vectors", legal_vectors, best_vectors));
+  const int64_t most = std::max<int64_t>(1, (machine_.registers - 1 - tile.vectors) / tile.vectors);
+  if (!rows.empty()) {
+    std::vector<int64_t> legal;
+    for (int64_t r = 1; r <= std::min(first, most); ++r) legal.push_back(r);
+    const int64_t chosen = choose_(name + ".rows", legal, std::min(best_rows, legal.back()));
+    if (rows.size() > 1 && chosen == first) {
+      std::vector<int64_t> legal2;
+      for (int64_t r = 1; r <= std::min(second, most / chosen); ++r) legal2.push_back(r);
+      if (legal2.empty()) legal2.push_back(1);
+      const int64_t chosen2 = choose_(name + ".rows2", legal2, std::min(best_second, legal2.back()));
+      if (chosen2 > 1) tile.rows.emplace_back(rows[1], chosen2);
+    }
+    tile.rows.emplace_back(rows[0], chosen);
+  }
+  return tile;
+}
+
+// ----------------------------------------------------------------------------------------------------------- loops
+
+/// Reduction loops of a stage, outermost first: blocks of a blocked operand's dim, windows, then the rest.
+std::vector<Loop> Sketch::reduction_loops(int s, const Tile& tile, const std::string& name) {
+  const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+  std::vector<int> small, large;
+  for (int a = stage.spatial; a < static_cast<int>(stage.axes.size()); ++a) {
+    if (stage.axes[static_cast<size_t>(a)].extent < 2 || (tile.vector_reduces && a == tile.vector_axis)) continue;
+    (stage.axes[static_cast<size_t>(a)].extent <= 11 ? small : large).push_back(a);
+  }
+  if (large.empty()) std::swap(small, large);
+  std::vector<Loop> outer, middle, inner;
+  for (int a : large) {
+    // The inner block of a blocked operand stays together: (c/16, window, c).
+    int64_t block = 0;
+    for (const auto& node : stage.nodes) {
+      if (node.op != Op::load || inside_.count(node.buffer) > 0) continue;
+      for (size_t d = 0; d < node.indices.size(); ++d) {
+        if (!node.indices[d].uses(a)) continue;
+        for (const auto& physical : kernel_.buffers[static_cast<size_t>(node.buffer)].layout.axes())
+          if (physical.dim == static_cast<int>(d) && physical.divisor > 1) block = physical.divisor;
+      }
+    }
+    const int64_t extent = stage.axes[static_cast<size_t>(a)].extent;
+    if (block > 1 && block < extent && !small.empty()) outer.push_back({a, block, LoopKind::serial});
+    if (a == large.back()) {
+      const auto legal = up_to({1, 2, 4, 8}, extent);
+      const int64_t unroll =
+          choose_(name + ".unroll", legal,
+                  small.empty() && extent >= 4 && large.size() == 1 ? std::min<int64_t>(2, legal.back()) : 1);
+      if (unroll > 1) {
+        if (unroll < extent) inner.push_back({a, unroll, LoopKind::serial});
+        inner.push_back({a, 1, LoopKind::unrolled});
+        continue;
+      }
+    }
+    inner.push_back({a, 1, LoopKind::serial});
+  }
+  const bool windows = !small.empty();
+  if (windows) {
+    const int64_t unrolled = choose_(name + ".window", {0, 1}, 1);
+    for (size_t i = 0; i < small.size(); ++i)
+      middle.push_back({small[i], 1, unrolled != 0 && i + 1 == small.size() ? LoopKind::unrolled : LoopKind::serial});
+  } else if (large.size() > 1 && inner.size() > 1) {
+    // Windows alone (pooling, depthwise): the innermost is unrolled, so that neighbouring rows share their loads.
+    bool all_small = true;
+    for (int a : large) all_small = all_small && stage.axes[static_cast<size_t>(a)].extent <= 11;
+    if (all_small) {
+      inner.clear();
+      const int64_t unrolled = choose_(name + ".window", {0, 1}, 1);
+      for (size_t i = 0; i < large.size(); ++i)
+        inner.push_back({large[i], 1, unrolled != 0 && i + 1 == large.size() ? LoopKind::unrolled : LoopKind::serial});
+    }
+  }
+  std::vector<Loop> all = outer;
+  all.insert(all.end(), middle.begin(), middle.end());
+  all.insert(all.end(), inner.begin(), inner.end());
+  return all;
+}
+
+/// The nest of a stage within a region of `extent`: what is left of other axes, panels, reduction, register tile.
+std::vector<Loop> Sketch::inner_loops(int s, const Tile& tile, const std::vector<int64_t>& extent,
+                                      const std::string& name) {
+  const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+  std::vector<Loop> result;
+  const int64_t panel = tile.vector_step(machine_.lanes);
+  auto in_tile = [&](int a) {
+    return a == tile.vector_axis ||
+           std::any_of(tile.rows.begin(), tile.rows.end(), [&](const auto& r) { return r.first == a; });
+  };
+  for (int a = 0; a < stage.spatial; ++a)
+    if (!in_tile(a) && extent[static_cast<size_t>(a)] > 1) result.push_back({a, 1, LoopKind::serial});
+  const bool vector_here = tile.vector_axis >= 0 && !tile.vector_reduces;
+  if (vector_here && extent[static_cast<size_t>(tile.vector_axis)] > panel)
+    result.push_back({tile.vector_axis, panel, LoopKind::serial});
+  for (const auto& [axis, rows] : tile.rows)
+    if (extent[static_cast<size_t>(axis)] > rows) result.push_back({axis, rows, LoopKind::serial});
+  if (stage.is_reduction()) {
+    const auto reduction = reduction_loops(s, tile, name);
+    result.insert(result.end(), reduction.begin(), reduction.end());
+  }
+  for (const auto& [axis, rows] : tile.rows)
+    if (rows > 1) result.push_back({axis, 1, LoopKind::unrolled});
+  if (tile.vector_axis >= 0) {
+    const int64_t e = extent[static_cast<size_t>(tile.vector_axis)];
+    // A reduction folds wide vectors: several registers' worth of partial results hide the latency.
+    if (tile.vector_reduces) {
+      if (e > panel) result.push_back({tile.vector_axis, panel, LoopKind::serial});
+    } else if (tile.vectors > 1 && e > machine_.lanes) {
+      result.push_back({tile.vector_axis, machine_.lanes, LoopKind::unrolled});
+    }
+    result.push_back({tile.vector_axis, 1, LoopKind::vector});
+  }
+  return result;
+}
+
+/// Outer loops become tasks, from the outside in, until they balance over the threads.
+void Sketch::mark_parallel(int s, size_t outer_loops) {
+  auto& loops = schedule_.stages[static_cast<size_t>(s)].loops;
+  auto extent = whole(s);
+  std::vector<int64_t> legal;
+  for (size_t i = 0; i <= outer_loops; ++i) legal.push_back(static_cast<int64_t>(i));
+  int64_t tasks = 1;
+  int64_t start = 0;
+  for (size_t i = 0; i < outer_loops; ++i) {
+    auto& rest = extent[static_cast<size_t>(loops[i].axis)];
+    const int64_t share = ceil_div(tasks, machine_.threads) * machine_.threads;
+    if (tasks >= machine_.threads && static_cast<double>(share) <= 1.03 * static_cast<double>(tasks)) break;
+    tasks *= ceil_div(rest, loops[i].step);
+    rest = loops[i].step;
+    start = static_cast<int64_t>(i) + 1;
+  }
+  const int64_t depth = choose_(kernel_.stages[static_cast<size_t>(s)].name + ".parallel", legal, start);
+  for (int64_t i = 0; i < depth; ++i) loops[static_cast<size_t>(i)].kind = LoopKind::parallel;
+}
+
+/// A temporary is stored so that its producer's vectors are contiguous.
+void Sketch::temporary_layout(int s, const Tile& tile) {
+  const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+  if (inside_.count(stage.buffer) == 0 || tile.vector_axis < 0 || tile.vector_reduces) return;
+  if (tile.vector_axis == stage.spatial - 1) return;
+  std::vector<PhysicalAxis> axes;
+  axes.push_back({tile.vector_axis, machine_.lanes, 1});
+  for (int d = 0; d < stage.spatial; ++d)
+    if (d != tile.vector_axis) axes.push_back({d, 1, 1});
+  axes.push_back({tile.vector_axis, 1, 1});
+  schedule_.stages[static_cast<size_t>(s)].layout = Layout(axes);
+}
+
+/// Packs each constant that the stage reads in vectors in the order of the loops (on the stage's own axes).
+void Sketch::prepare_constants(int s, const std::vector<Loop>& order) {
+  const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+  for (const auto& node : stage.nodes) {
+    if (node.op != Op::load) continue;
+    const auto& buffer = kernel_.buffers[static_cast<size_t>(node.buffer)];
+    if (buffer.role != Role::constant || buffer.shape.size() < 2) continue;
+    if (std::any_of(schedule_.prepared.begin(), schedule_.prepared.end(),
+                    [&](const auto& p) { return p.first == node.buffer; }))
+      continue;
+    std::vector<PhysicalAxis> axes;
+    std::vector<int64_t> smallest(buffer.shape.size(), INT64_MAX);
+    for (const auto& loop : order) {
+      for (size_t d = 0; d < node.indices.size(); ++d) {
+        if (plain_axis(node.indices[d]) != loop.axis || loop.step >= smallest[d]) continue;
+        if (loop.step >= buffer.shape[d] && loop.step > 1) continue;
+        // Neighbouring loops over one dim are one physical axis.
+        if (!axes.empty() && axes.back().dim == static_cast<int>(d)) axes.pop_back();
+        axes.push_back({static_cast<int>(d), loop.step, 1});
+        smallest[d] = loop.step;
+      }
+    }
+    for (size_t d = buffer.shape.size(); d-- > 0;)
+      if (smallest[d] != 1) axes.insert(axes.begin(), {static_cast<int>(d), 1, 1});
+    // Extents: what the next larger divisor of the same dim leaves. Blocks that do not nest are not used.
+    bool nests = true;
+    for (auto& axis : axes) {
+      int64_t outer = 0;
+      for (const auto& other : axes)
+        if (other.dim == axis.dim && other.divisor > axis.divisor && (outer == 0 || other.divisor < outer))
+          outer = other.divisor;
+      nests = nests && (outer == 0 || outer % axis.divisor == 0);
+      axis.extent =
+          outer > 0 ? outer / axis.divisor : ceil_div(buffer.shape[static_cast<size_t>(axis.dim)], axis.divisor);
+    }
+    const Layout layout(axes);
+    if (nests && !layout.is_row_major(buffer.shape)) schedule_.prepared.emplace_back(node.buffer, layout);
+  }
+}
+
+// ------------------------------------------------------------------------------------------------------------ plans
+
+/// One reduction (or map) with its maps around it: the tile over the shared axes is the register tile.
+void Sketch::plan_register_tile(const Group& group, int reduction) {
+  const auto& root = kernel_.stages[static_cast<size_t>(group.root)];
+  const auto& stage = kernel_.stages[static_cast<size_t>(reduction)];
+  const Tile tile = choose_tile(reduction, whole(reduction));
+  // Root axis of each axis of the reduction.
+  std::vector<int> root_axis(stage.axes.size(), -1);
+  if (reduction == group.root) {
+    for (int a = 0; a < stage.spatial; ++a) root_axis[static_cast<size_t>(a)] = a;
+  } else {
+    const auto at =
+        static_cast<size_t>(std::find(group.inside.begin(), group.inside.end(), reduction) - group.inside.begin());
+    for (size_t i = 0; i < group.shared.size(); ++i)
+      root_axis[static_cast<size_t>(group.axis_of[at][i])] = group.shared[i];
+  }
+  const int64_t panel = tile.vector_step(machine_.lanes);
+  struct Outer {
+    int axis;
+    int64_t step;
+  };
+  std::vector<Outer> others, rows;
+  std::vector<Outer> vector;
+  const bool vector_here = tile.vector_axis >= 0 && !tile.vector_reduces;
+  auto extent_of = [&](int a) { return stage.axes[static_cast<size_t>(a)].extent; };
+  for (int a = 0; a < stage.spatial; ++a) {
+    const bool in_rows = std::any_of(tile.rows.begin(), tile.rows.end(), [&](const auto& r) { return r.first == a; });
+    if (a != tile.vector_axis && !in_rows && extent_of(a) > 1) others.push_back({a, 1});
+  }
+  for (const auto& [axis, n] : tile.rows)
+    if (extent_of(axis) > n) rows.push_back({axis, n});
+  if (vector_here && extent_of(tile.vector_axis) > panel) vector.push_back({tile.vector_axis, panel});
+  // Order of tiles: weights stay (vectors outermost), or rows stay (vectors innermost), or in between.
+  std::vector<Outer> outer;
+  if (stage.is_reduction()) {
+    // Axes that no vector operand depends on go inside the panel loop: the panel is reused over them.
+    std::vector<Outer> batch, inside;
+    const auto sharing = tile.vector_axis >= 0 ? row_axes(stage, tile.vector_axis) : std::vector<int>{};
+    for (const auto& o : others)
+      (std::find(sharing.begin(), sharing.end(), o.axis) != sharing.end() ? inside : batch).push_back(o);
+    const int64_t order = choose_(stage.name + ".order", {0, 1, 2}, 0);
+    outer = batch;
+    auto append = [&](const std::vector<Outer>& more) { outer.insert(outer.end(), more.begin(), more.end()); };
+    const bool blockable = order == 0 && inside.empty() && rows.size() == 1 && !vector.empty();
+    if (blockable) {
+      const int64_t tiles = ceil_div(extent_of(rows[0].axis), rows[0].step);
+      const auto legal = up_to({0, 4, 8, 16, 32}, tiles - 1);
+      const int64_t block = choose_(stage.name + ".block", legal[0] == 0 ? legal : std::vector<int64_t>{0}, 0);
+      if (block > 0) outer.push_back({rows[0].axis, rows[0].step * block});
+    }
+    if (order == 0) append(vector), append(inside), append(rows);
+    if (order == 1) append(inside), append(rows), append(vector);
+    if (order == 2) append(inside), append(vector), append(rows);
+  } else {
+    outer = others;
+    outer.insert(outer.end(), vector.begin(), vector.end());
+  }
+  auto& root_plan = schedule_.stages[static_cast<size_t>(group.root)];
+  std::vector<int64_t> tile_extent = whole(reduction);
+  std::vector<Loop> order;  // on the reduction's axes, for packing
+  for (const auto& o : outer) {
+    root_plan.loops.push_back({root_axis[static_cast<size_t>(o.axis)], o.step, LoopKind::serial});
+    order.push_back({o.axis, o.step, LoopKind::serial});
+    tile_extent[static_cast<size_t>(o.axis)] = o.step;
+  }
+  if (outer.empty() && !group.inside.empty()) {  // the tile is everything: one turn of a loop to compute the others in
+    const int a = group.shared[0];
+    root_plan.loops.push_back({a, std::max<int64_t>(1, root.axes[static_cast<size_t>(a)].extent), LoopKind::serial});
+  }
+  const size_t outer_loops = std::max(outer.size(), root_plan.loops.size());
+  const auto inner = inner_loops(reduction, tile, tile_extent, stage.name);
+  order.insert(order.end(), inner.begin(), inner.end());
+  prepare_constants(reduction, order);
+  if (reduction == group.root) {
+    root_plan.loops.insert(root_plan.loops.end(), inner.begin(), inner.end());
+    temporary_layout(group.root, tile);
+    return mark_parallel(group.root, outer_loops);
+  }
+  // The maps around it walk the same tile.
+  auto tile_loops = [&](const std::vector<int>& axis_of_reduction, const Stage& of) {
+    std::vector<Loop> loops;
+    for (const auto& [axis, n] : tile.rows)
+      if (n > 1) loops.push_back({axis_of_reduction[static_cast<size_t>(axis)], 1, LoopKind::unrolled});
+    for (int a = 0; a < of.spatial; ++a) {
+      bool covered = false;
+      for (int r = 0; r < stage.spatial; ++r) covered = covered || axis_of_reduction[static_cast<size_t>(r)] == a;
+      if (!covered && of.axes[static_cast<size_t>(a)].extent > 1) loops.push_back({a, 1, LoopKind::serial});
+    }
+    if (tile.vector_axis >= 0) {
+      const int a = axis_of_reduction[static_cast<size_t>(tile.vector_axis)];
+      if (tile.vectors > 1 && extent_of(tile.vector_axis) > machine_.lanes)
+        loops.push_back({a, machine_.lanes, LoopKind::unrolled});
+      loops.push_back({a, 1, LoopKind::vector});
+    }
+    return loops;
+  };
+  const auto last = tile_loops(root_axis, root);
+  root_plan.loops.insert(root_plan.loops.end(), last.begin(), last.end());
+  mark_parallel(group.root, outer_loops);
+  for (size_t i = 0; i < group.inside.size(); ++i) {
+    const int s = group.inside[i];
+    auto& plan = schedule_.stages[static_cast<size_t>(s)];
+    plan.at_stage = group.root;
+    plan.at_loop = static_cast<int>(outer_loops) - 1;
+    Tile own = tile;
+    if (s == reduction) {
+      plan.loops = inner;
+    } else {
+      std::vector<int> axis_of_reduction(stage.axes.size(), -1);
+      for (int a = 0; a < stage.spatial; ++a)
+        for (size_t k = 0; k < group.shared.size(); ++k)
+          if (group.shared[k] == root_axis[static_cast<size_t>(a)])
+            axis_of_reduction[static_cast<size_t>(a)] = group.axis_of[i][k];
+      plan.loops = tile_loops(axis_of_reduction, kernel_.stages[static_cast<size_t>(s)]);
+      if (tile.vector_axis >= 0) own.vector_axis = axis_of_reduction[static_cast<size_t>(tile.vector_axis)];
+    }
+    temporary_layout(s, own);
+  }
+}
+
+/// Several stages that share rows: a strip of rows at a time, each stage with a nest of its own.
+void Sketch::plan_strip(const Group& group) {
+  const auto& root = kernel_.stages[static_cast<size_t>(group.root)];
+  auto& root_plan = schedule_.stages[static_cast<size_t>(group.root)];
+  std::vector<int> members = group.inside;
+  members.push_back(group.root);
+  // A shared axis that some stage vectorises is cut into vectors, the last other one into strips.
+  std::set<int> vectorised;
+  bool contraction = false;
+  double strip_elements = 1;
+  for (size_t i = 0; i < members.size(); ++i) {
+    const auto& stage = kernel_.stages[static_cast<size_t>(members[i])];
+    contraction = contraction || is_contraction(stage);
+    const int v = vector_axis(members[i], whole(members[i]), nullptr);
+    double elements = 1;
+    for (int a = 0; a < stage.spatial; ++a) elements *= static_cast<double>(stage.axes[static_cast<size_t>(a)].extent);
+    for (size_t k = 0; k < group.shared.size(); ++k) {
+      const int own = i < group.inside.size() ? group.axis_of[i][k] : group.shared[k];
+      if (own == v) vectorised.insert(group.shared[k]);
+      elements /= static_cast<double>(std::max<int64_t>(1, root.axes[static_cast<size_t>(group.shared[k])].extent));
+    }
+    strip_elements = std::max(strip_elements, elements);
+  }
+  int strip_axis = -1;
+  for (int a : group.shared)
+    if (!vectorised.count(a) && root.axes[static_cast<size_t>(a)].extent > 1) strip_axis = a;
+  int64_t strip = 1;
+  if (strip_axis >= 0) {
+    const auto legal = up_to({1, 2, 4, 8, 14, 16, 24, 32, 64}, root.axes[static_cast<size_t>(strip_axis)].extent);
+    int64_t start = contraction ? 8 : 1;
+    while (!contraction && start < 16 && static_cast<double>(start) * strip_elements < 512) start *= 2;
+    strip = choose_(root.name + ".strip", legal, std::min(start, legal.back()));
+  }
+  std::vector<int64_t> root_extent = whole(group.root);
+  for (int a : group.shared) {
+    const int64_t step = a == strip_axis       ? strip
+                         : vectorised.count(a) ? std::min<int64_t>(machine_.lanes, root_extent[static_cast<size_t>(a)])
+                                               : 1;
+    if (root_extent[static_cast<size_t>(a)] > step) root_plan.loops.push_back({a, step, LoopKind::serial});
+    root_extent[static_cast<size_t>(a)] = std::min(step, root_extent[static_cast<size_t>(a)]);
+  }
+  if (root_plan.loops.empty()) {
+    const int a = group.shared[0];
+    root_plan.loops.push_back({a, std::max<int64_t>(1, root.axes[static_cast<size_t>(a)].extent), LoopKind::serial});
+  }
+  const size_t outer_loops = root_plan.loops.size();
+  for (size_t i = 0; i < members.size(); ++i) {
+    const int s = members[i];
+    const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+    auto extent = whole(s);
+    std::vector<Loop> order;
+    for (size_t k = 0; k < group.shared.size(); ++k) {
+      const int own = i < group.inside.size() ? group.axis_of[i][k] : group.shared[k];
+      const int64_t left = root_extent[static_cast<size_t>(group.shared[k])];
+      if (extent[static_cast<size_t>(own)] > left) order.push_back({own, left, LoopKind::serial});
+      extent[static_cast<size_t>(own)] = left;
+    }
+    const Tile tile = choose_tile(s, extent);
+    const auto loops = inner_loops(s, tile, extent, stage.name);
+    order.insert(order.end(), loops.begin(), loops.end());
+    prepare_constants(s, order);
+    auto& plan = schedule_.stages[static_cast<size_t>(s)];
+    plan.loops.insert(plan.loops.end(), loops.begin(), loops.end());
+    temporary_layout(s, tile);
+    if (s == group.root) continue;
+    plan.at_stage = group.root;
+    plan.at_loop = static_cast<int>(outer_loops) - 1;
+  }
+  mark_parallel(group.root, outer_loops);
+}
+
+}  // namespace rooftune::kernel

@@ -1,0 +1,67 @@
+// From a kernel to a schedule, asking for every decision on the way (see space.h). How a kernel is sketched:
+//
+// 1. Groups. Every output, and every temporary that cannot be computed inside a consumer, is a root: a loop nest of its
+//    own. The other temporaries are computed inside their root, at its tile over the axes that all of them share.
+// 2. Tiles. Where the group is one reduction with maps around it (MatMul + bias + activation) the tile is that reduction's
+//    register tile: rows x vectors of accumulators. Else (softmax, attention, layer norm) it is a strip of rows, and each
+//    stage has a nest of its own within the strip.
+// 3. Constants are packed in the order in which the nest reads them.
+#pragma once
+#include <functional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "kernel/analysis.h"
+#include "kernel/space.h"
+
+namespace rooftune::kernel {
+
+using Choose = std::function<int64_t(const std::string& name, const std::vector<int64_t>& legal, int64_t start)>;
+
+class Sketch {
+ public:
+  Sketch(const Kernel& kernel, const Machine& machine, Choose choose);
+  Schedule make();
+
+ private:
+  struct Tile {  // of a stage: how many elements of each axis are computed together
+    int vector_axis = -1;
+    bool vector_reduces = false;
+    int vectors = 1;                            // vector registers along vector_axis
+    std::vector<std::pair<int, int64_t>> rows;  // unrolled axes with their tiles, innermost last
+    int64_t vector_step(int lanes) const { return int64_t{vectors} * lanes; }
+  };
+  struct Group {
+    int root = 0;
+    std::vector<int> inside;                // stages computed inside it, in order
+    std::vector<int> shared;                // the root's axes that all of them share
+    std::vector<std::vector<int>> axis_of;  // per stage in `inside`: its axis for each shared axis
+  };
+
+  std::vector<Group> find_groups();
+  bool share_axes(Group& group) const;
+  bool reads_any_of(int stage, const std::vector<int>& others) const;
+  void plan_group(const Group& group);
+  void plan_register_tile(const Group& group, int reduction);
+  void plan_strip(const Group& group);
+  Tile choose_tile(int stage, const std::vector<int64_t>& extent);
+  int vector_axis(int stage, const std::vector<int64_t>& extent, bool* reduces) const;
+  double access_score(const Stage& stage, int buffer, const std::vector<Index>& indices, int axis, bool store) const;
+  std::vector<int> row_axes(const Stage& stage, int vector_axis) const;
+  std::vector<Loop> inner_loops(int stage, const Tile& tile, const std::vector<int64_t>& extent,
+                                const std::string& name);
+  std::vector<Loop> reduction_loops(int stage, const Tile& tile, const std::string& name);
+  void mark_parallel(int stage, size_t outer_loops);
+  void temporary_layout(int stage, const Tile& tile);
+  void prepare_constants(int stage, const std::vector<Loop>& order);
+  std::vector<int64_t> whole(int stage) const;
+
+  const Kernel& kernel_;
+  const Machine& machine_;
+  Choose choose_;
+  Schedule schedule_;
+  std::set<int> inside_;  // temporaries that are computed inside another stage
+};
+
+}  // namespace rooftune::kernel

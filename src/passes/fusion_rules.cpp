@@ -1,0 +1,225 @@
+#include "passes/fusion_rules.h"
+
+namespace rooftune::passes {
+namespace {
+
+/// A web of element-wise nodes that is absorbed at once stays small enough to be one expression.
+constexpr size_t kMaxStep = 12;
+
+bool one_of(const Node& node, std::initializer_list<std::string_view> ops) {
+  return std::any_of(ops.begin(), ops.end(), [&](std::string_view op) { return is_op(node, op); });
+}
+
+/// Pools compute windows that overlap, so what stands before them would be computed several times.
+bool is_pool(const Node& node) {
+  return one_of(node, {"MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"});
+}
+
+std::string describe(const Grouping& g, NodeId id) { return fmt::format("{} '{}'", g.node(id).op, g.node(id).name); }
+
+/// Why a node cannot take a value further inside the value's group.
+std::string why_not_map(const Grouping& g, NodeId id, ValueId value) {
+  if (!g.no_kernel(id).empty()) return fmt::format("{} has no kernel ({})", describe(g, id), g.no_kernel(id));
+  if (!g.is_free(id) && g.group(id) != id)
+    return fmt::format("{} belongs to the group of '{}'", describe(g, id), g.node(g.group(id)).name);
+  if (g.pattern(id) != ops::Pattern::elementwise || !g.is_free(id))
+    return fmt::format("{} starts a group of its own", describe(g, id));
+  const ValueId output = only_output(g.node(id));
+  if (output == kNone) return fmt::format("{} has several outputs", describe(g, id));
+  if (!g.same_shape(output, value))
+    return fmt::format("{} broadcasts '{}'", describe(g, id), g.graph().value(value).name);
+  return "";
+}
+
+/// Takes element-wise nodes (and, where `moves`, reshapes and transposes) after `value` into the group while each
+/// intermediate value is needed nowhere else, so nothing inside has to be stored.
+void extend_forward(Grouping& g, int group, ValueId value, bool moves) {
+  while (value != kNone) {
+    std::string why;
+    Step step = next_map(g, value, why);
+    if (step.nodes.empty() && moves && g.one_consumer(value) && is_bijection(g, g.consumers(value).front())) {
+      step.nodes = {g.consumers(value).front()};
+      step.result = only_output(g.node(step.nodes[0]));
+    }
+    if (step.nodes.empty()) {
+      if (!why.empty()) g.explain(group, "ends here: " + why);
+      return;
+    }
+    if (!g.join(group, step.nodes)) {
+      g.explain(group, fmt::format("ends here: {} also needs what is computed from this group",
+                                   describe(g, step.nodes.back())));
+      return;
+    }
+    value = step.result;
+  }
+}
+
+/// Bias, activation, residual sum and reshape are applied while a contraction's result is still in registers. From the
+/// last contraction backwards, so that a sum of two results joins the later one, whose partner is ready by then.
+void group_contractions(Grouping& g) {
+  const std::vector<NodeId>& order = g.graph().order();
+  for (size_t i = order.size(); i-- > 0;) {
+    const NodeId id = order[i];
+    if (!g.is_free(id) || g.pattern(id) != ops::Pattern::contraction) continue;
+    g.start(id, GroupKind::contraction);
+    extend_forward(g, id, only_output(g.node(id)), true);
+  }
+}
+
+/// The element-wise node before a row-wise reduction joins it. A residual sum may be needed elsewhere too: it is then
+/// stored on the way, which still saves reading it back.
+void extend_backward(Grouping& g, int group, ValueId value) {
+  while (true) {
+    const NodeId id = g.producer(value);
+    if (!g.is_free_map(id, value)) return;
+    const bool needed_elsewhere = !g.feeds_only(id, group);
+    if (needed_elsewhere && !is_op(g.node(id), "Add")) {
+      g.explain(group, fmt::format("starts here: {} is needed elsewhere", describe(g, id)));
+      return;
+    }
+    if (!g.join(group, {id})) {
+      g.explain(group, fmt::format("starts here: what needs {} is needed by this group", describe(g, id)));
+      return;
+    }
+    ValueId next = kNone;  // the operand along which the chain goes on
+    for (ValueId input : g.node(id).inputs)
+      if (input != kNone && g.same_shape(input, value) && g.is_free_map(g.producer(input), value)) next = input;
+    if (needed_elsewhere || next == kNone) return;
+    value = next;
+  }
+}
+
+/// LayerNormalization, Softmax, ReduceSum, pooling: they stream over their input anyway, so maps before (but for pools)
+/// and after it come along.
+void group_reductions(Grouping& g) {
+  for (NodeId id : g.graph().order()) {
+    if (!g.is_free(id) || g.pattern(id) != ops::Pattern::reduction) continue;
+    g.start(id, GroupKind::reduction);
+    if (!is_pool(g.node(id)) && g.node(id).input(0) != kNone) extend_backward(g, id, g.node(id).inputs[0]);
+    extend_forward(g, id, only_output(g.node(id)), false);
+  }
+}
+
+/// Resize computes each output point once, so what follows it per point is free.
+void group_resizes(Grouping& g) {
+  for (NodeId id : g.graph().order()) {
+    if (!g.is_free(id) || !g.no_kernel(id).empty() || !one_of(g.node(id), {"Resize", "Upsample"})) continue;
+    g.start(id, GroupKind::single);
+    extend_forward(g, id, only_output(g.node(id)), false);
+  }
+}
+
+/// As many elements as the group's result: then each is computed once, also behind a Reshape.
+bool is_free_map_of_size(const Grouping& g, NodeId id, ValueId shape) {
+  const auto elements = [&](ValueId v) { return element_count(g.graph().type(v).shape()); };
+  const ValueId output = only_output(g.node(id));
+  return output != kNone && g.is_free_map(id, output) && elements(output) == elements(shape);
+}
+
+/// Everything that feeds only the group and either has its size and is element-wise, or is an index map that a load
+/// can do, joins it.
+void absorb_producers(Grouping& g, int group, ValueId shape) {
+  for (bool again = true; again;) {
+    again = false;
+    for (NodeId member : std::vector<NodeId>(g.members(group))) {
+      for (ValueId input : g.node(member).inputs) {
+        const NodeId id = g.producer(input);
+        if (id == kNone || !g.is_free(id) || !g.feeds_only(id, group)) continue;
+        if (!is_free_map_of_size(g, id, shape) && !is_index_map(g, id)) continue;
+        again |= g.join(group, {id});
+      }
+    }
+  }
+}
+
+/// Chains and webs of element-wise nodes of one shape: one pass over memory. From the last node backwards, so that a
+/// web is entered where its results leave it.
+void group_maps(Grouping& g) {
+  const std::vector<NodeId>& order = g.graph().order();
+  for (size_t i = order.size(); i-- > 0;) {
+    const NodeId id = order[i];
+    if (!g.is_free(id) || g.pattern(id) != ops::Pattern::elementwise) continue;
+    g.start(id, GroupKind::elementwise);
+    if (const ValueId output = only_output(g.node(id)); output != kNone) absorb_producers(g, id, output);
+  }
+}
+
+/// A chain of reshapes and transposes is one copy.
+void group_moves(Grouping& g) {
+  for (NodeId id : g.graph().order()) {
+    if (!g.is_free(id) || g.pattern(id) != ops::Pattern::injective) continue;
+    g.start(id, GroupKind::movement);
+    if (!is_bijection(g, id)) continue;
+    for (ValueId value = only_output(g.node(id)); g.one_consumer(value);) {
+      const NodeId next = g.consumers(value).front();
+      if (!g.is_free(next) || !is_bijection(g, next) || !g.join(id, {next})) break;
+      value = only_output(g.node(next));
+    }
+  }
+}
+
+}  // namespace
+
+bool is_bijection(const Grouping& g, NodeId id) {
+  return id != kNone && g.is_free(id) && g.pattern(id) == ops::Pattern::injective &&
+         one_of(g.node(id), {"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity"});
+}
+
+bool is_index_map(const Grouping& g, NodeId id) {
+  if (is_bijection(g, id)) return true;
+  return id != kNone && g.is_free(id) && g.pattern(id) == ops::Pattern::injective &&
+         one_of(g.node(id), {"Slice", "Split", "Expand"});
+}
+
+Step next_map(const Grouping& g, ValueId value, std::string& why) {
+  if (g.graph().is_output(value)) {
+    why = fmt::format("'{}' is an output of the model", g.graph().value(value).name);
+    return {};
+  }
+  Step step;
+  std::set<ValueId> open = {value};  // values whose consumers are not all in the step yet
+  std::set<NodeId> taken;
+  while (taken.size() < kMaxStep) {
+    // The consumer that comes first is taken: those behind it may read its result.
+    std::vector<NodeId> readers;
+    for (ValueId v : open)
+      for (NodeId reader : g.consumers(v))
+        if (!taken.count(reader)) readers.push_back(reader);
+    if (readers.empty()) return {};
+    const auto& order = g.graph().order();
+    const NodeId next = readers.size() == 1
+                            ? readers[0]
+                            : *std::find_first_of(order.begin(), order.end(), readers.begin(), readers.end());
+    if (why = why_not_map(g, next, value); !why.empty()) {
+      if (!g.one_consumer(value)) why = fmt::format("'{}' is needed in several places", g.graph().value(value).name);
+      return {};
+    }
+    taken.insert(next);
+    step.nodes.push_back(next);
+    const ValueId output = only_output(g.node(next));
+    open.insert(output);
+    for (auto v = open.begin(); v != open.end();) {
+      const auto& users = g.consumers(*v);
+      const bool closed = *v != output && !g.graph().is_output(*v) &&
+                          std::all_of(users.begin(), users.end(), [&](NodeId u) { return taken.count(u) > 0; });
+      v = closed ? open.erase(v) : std::next(v);
+    }
+    if (open.size() == 1 && *open.begin() == output) {
+      step.result = output;
+      return step;
+    }
+  }
+  why = fmt::format("'{}' is needed in several places", g.graph().value(value).name);
+  return {};
+}
+
+void apply_fusion_rules(Grouping& g) {
+  group_attention(g);     // first: it also claims the index maps of q, k and v, which then need no copy
+  group_contractions(g);  // before reductions: a residual sum after a contraction costs one read there, two elsewhere
+  group_reductions(g);
+  group_resizes(g);
+  group_maps(g);
+  group_moves(g);
+}
+
+}  // namespace rooftune::passes

@@ -1,0 +1,187 @@
+// bench: engines side by side on one model. Each has the model loaded all the time (rivals in processes of their own);
+// bursts go round A B C, B C A, …, so that drift of the machine hits all alike.
+#include <algorithm>
+
+#include "base/files.h"
+#include "measure/load.h"
+#include "measure/statistics.h"
+#include "measure/timing.h"
+#include "ops/op.h"
+#include "pipeline/commands.h"
+#include "pipeline/model.h"
+#include "pipeline/worker.h"
+#include "verify/compare.h"
+
+namespace rooftune::pipeline {
+namespace {
+
+constexpr double kBurst = 0.4;  // seconds
+constexpr int kLeastRounds = 3;
+constexpr const char* kSelf = "rooftune";
+
+double peak_memory_mb() {
+  constexpr std::string_view key = "VmHWM:";
+  const std::string status = read_file("/proc/self/status");
+  const auto at = status.find(key);
+  return at == std::string::npos ? 0 : std::stod(status.substr(at + key.size())) / 1024;
+}
+
+/// One engine under measurement: ourselves (no worker) or a rival.
+struct Contender {
+  std::string engine;
+  std::unique_ptr<Worker> worker;
+  std::string error;  // why it does not take part
+  double load_ms = 0, peak_mb = 0;
+  std::vector<double> ms;
+  std::vector<ir::Tensor> outputs;
+};
+
+struct Match {
+  const Model& model;
+  const std::vector<ir::Tensor>& inputs;
+  const runtime::Executable& executable;
+  runtime::Context& context;
+  int threads;
+  const Cancelled& cancelled;
+};
+
+std::vector<std::string> engines_of(const Request& request) {
+  auto engines = request.texts("engines");
+  if (engines.empty()) engines = {kSelf};
+  std::vector<std::string> known = {kSelf};
+  for (const auto& rival : rivals()) known.push_back(rival.engine);
+  for (size_t i = 0; i < engines.size(); ++i) {
+    if (std::find(known.begin(), known.end(), engines[i]) == known.end())
+      throw InputError("bench: engine '{}' is not known; there are {}", engines[i], fmt::join(known, ", "));
+    if (std::find(engines.begin(), engines.begin() + static_cast<std::ptrdiff_t>(i), engines[i]) !=
+        engines.begin() + static_cast<std::ptrdiff_t>(i))
+      throw InputError("bench: engine '{}' is given twice", engines[i]);
+  }
+  return engines;
+}
+
+Contender enter(const std::string& engine, const Match& match, double own_load_ms, const std::string& folder) {
+  Contender one;
+  one.engine = engine;
+  if (engine == kSelf) {
+    one.load_ms = own_load_ms;
+    match.executable.run(match.context, match.inputs, one.outputs);
+    return one;
+  }
+  const auto rival = std::find_if(rivals().begin(), rivals().end(), [&](const Rival& r) { return r.engine == engine; });
+  if (match.model.program)
+    throw InputError("bench: engine '{}' cannot read {}; give the .onnx", engine, match.model.path);
+  std::vector<std::string> names;
+  for (ir::ValueId v : match.model.graph.inputs) names.push_back(match.model.graph.value(v).name);
+  try {
+    one.worker =
+        std::make_unique<Worker>(*rival, match.model.path, match.threads, names, match.inputs, folder, match.cancelled);
+    one.load_ms = json_field<double>(one.worker->info(), "load_s", engine) * 1e3;
+    one.outputs = one.worker->outputs(verify::output_names(match.model.graph));
+  } catch (const InputError& e) {  // the others go on without it
+    one.error = e.what();
+  }
+  return one;
+}
+
+void burst(Contender& one, const Match& match, double seconds) {
+  if (one.worker) {
+    const Json reply = one.worker->burst(seconds, match.cancelled);
+    const auto times = json_field<std::vector<double>>(reply, "times_ms", one.engine);
+    one.ms.insert(one.ms.end(), times.begin(), times.end());
+    one.peak_mb = json_field<double>(reply, "peak_mb", one.engine);
+    return;
+  }
+  std::vector<ir::Tensor> outputs;
+  measure::TimingOptions options;
+  options.min_seconds = options.max_seconds = seconds;
+  options.min_runs = 1;
+  options.min_sample_seconds = 0;
+  options.warmup_seconds = 0;
+  options.cancelled = &match.cancelled;
+  const auto timing = measure::measure([&] { match.executable.run(match.context, match.inputs, outputs); }, options);
+  for (double s : timing.seconds) one.ms.push_back(s * 1e3);
+  one.peak_mb = peak_memory_mb();
+}
+
+Json row_of(const Contender& one, const Match& match, const Roof& roof, const std::vector<ir::Tensor>& expected,
+            bool times) {
+  Json row = {{"engine", one.engine}, {"precision", "fp32"}, {"threads", match.threads}};
+  if (!one.error.empty()) {
+    row["error"] = one.error;
+    return row;
+  }
+  const auto summary = measure::summarize(one.ms);
+  row.update({{"load_ms", one.load_ms},
+              {"p50_ms", summary.p50},
+              {"p95_ms", summary.p95},
+              {"min_ms", summary.min},
+              {"runs", summary.count},
+              {"peak_memory_mb", one.peak_mb},
+              {"roofline_ms", roof.total_ms},
+              {"direct_roofline_ms", roof.direct_ms},
+              {"roofline_fraction", roof.total_ms / summary.p50}});
+  if (one.worker) row["version"] = one.worker->info().value("version", "");
+  if (!expected.empty())
+    row["max_rel_error"] =
+        verify::compare(verify::output_names(match.model.graph), one.outputs, expected).max_rel_error();
+  if (times) row["times_ms"] = one.ms;
+  return row;
+}
+
+}  // namespace
+
+Json bench(const Json& json, Progress& progress, const Cancelled& cancelled) {
+  const Request request(
+      json, "bench",
+      {"model", "engines", "precision", "target", "input", "duration", "times", "dim", "threads", "seed"});
+  const std::string precision = request.text("precision", "fp32");
+  if (precision != "fp32" && precision != "f32")
+    throw InputError("bench: precision '{}' is not available; fp32 is", precision);
+  const std::string target_name = request.text("target", "host");
+  if (target_name != "host") throw InputError("bench: target '{}' cannot be measured here; host can", target_name);
+  const auto engines = engines_of(request);
+  const double duration = parse_duration(request.text("duration", "2s"), "--duration");
+  const Model model = load(request);
+  require_static(model);
+  const auto target = host_target(request);
+  const auto inputs =
+      read_inputs(model.graph, request.texts("input"), static_cast<uint64_t>(request.integer("seed", 0)));
+  progress.report("compiling", 0, 0);
+  const double start = measure::now_seconds();
+  const runtime::Executable executable(compile(model, target));
+  auto context = executable.make_context(target.machine.threads);
+  const double own_load_ms = model.load_ms + (measure::now_seconds() - start) * 1e3;
+  const Match match{model, inputs, executable, *context, target.machine.threads, cancelled};
+  const Roof roof = roof_of(executable.program(), target.machine.threads);
+  std::vector<ir::Tensor> expected;
+  if (!model.program) {
+    progress.report("computing what the outputs should be", 0, 0);
+    expected = ops::evaluate(model.graph, inputs);
+  }
+
+  const TempDirectory folder;
+  std::vector<Contender> contenders;
+  for (const auto& engine : engines) {
+    progress.report("loading " + engine, 0, 0);
+    contenders.push_back(enter(engine, match, own_load_ms, folder.path()));
+  }
+  std::vector<Contender*> order;
+  for (auto& one : contenders)
+    if (one.error.empty()) order.push_back(&one);
+  if (order.empty()) throw InputError("bench: {}", contenders.front().error);
+  const int rounds = order.size() < 2 ? 1 : std::max(kLeastRounds, static_cast<int>(duration / kBurst));
+  for (int round = 0; round < rounds && !(round > 0 && cancelled.requested()); ++round) {
+    for (auto* one : order) {
+      progress.report("measuring " + one->engine, round, rounds);
+      burst(*one, match, duration / rounds);
+    }
+    std::rotate(order.begin(), order.begin() + 1, order.end());
+  }
+  Json result = {{"model", model.path}, {"results", Json::array()}};
+  for (const auto& one : contenders)
+    result["results"].push_back(row_of(one, match, roof, expected, request.flag("times")));
+  return result;
+}
+
+}  // namespace rooftune::pipeline

@@ -1,0 +1,41 @@
+#include "pipeline/host.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace rooftune::pipeline {
+
+HostTarget host_target(const Request& request) {
+  constexpr int64_t kMostThreads = 4096;
+  const int64_t threads = request.integer("threads", 0);
+  if (threads < 0 || threads > kMostThreads)
+    request.fail("threads", fmt::format("between 0 (all) and {}", kMostThreads));
+  HostTarget target;
+  target.host = hardware::detect_host();
+  const std::string isa = target.host.isa();
+  if (isa == "avx512") {
+    // Family 25, model 16 and up is Zen 4: its schedules differ from the generic level's (no fast gathers, 512-bit
+    // operations in two halves).
+    target.cpu.cpu = target.host.vendor == "AuthenticAMD" && target.host.family >= 25 ? "znver4" : "x86-64-v4";
+  } else if (isa == "avx2") {
+    target.cpu.cpu = "x86-64-v3";
+    target.cpu.vector_bits = 256;
+    target.cpu.vector_registers = 16;
+  } else {
+    throw EnvironmentError("this CPU ({}) has no AVX2; generated code needs AVX2 and FMA, or AVX-512",
+                           target.host.model_name);
+  }
+  target.machine.lanes = target.cpu.vector_bits / 32;
+  target.machine.registers = target.cpu.vector_registers;
+  for (const auto& cache : target.host.caches) {
+    const auto bytes = static_cast<int64_t>(cache.bytes);
+    if (cache.level == 1) target.machine.l1 = bytes;
+    if (cache.level == 2) target.machine.l2 = bytes;
+    if (cache.level == 3) target.machine.l3 = bytes;
+  }
+  target.machine.threads = threads > 0 ? static_cast<int>(threads) : std::max(1, target.host.available_cpus);
+  return target;
+}
+
+}  // namespace rooftune::pipeline

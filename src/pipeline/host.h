@@ -1,0 +1,20 @@
+// This machine as what code is generated and schedules are made for.
+#pragma once
+#include "codegen/codegen.h"
+#include "hardware/host.h"
+#include "kernel/space.h"
+#include "pipeline/request.h"
+
+namespace rooftune::pipeline {
+
+struct HostTarget {
+  hardware::Host host;
+  codegen::CpuTarget cpu;
+  kernel::Machine machine;
+};
+
+/// With `request.threads` threads (0 or none: all that this process may use). EnvironmentError on a CPU older than AVX2,
+/// InputError for a number of threads that makes no sense.
+HostTarget host_target(const Request& request);
+
+}  // namespace rooftune::pipeline

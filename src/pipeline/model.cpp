@@ -1,0 +1,147 @@
+#include "pipeline/model.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "frontends/frontend.h"
+#include "ir/npy.h"
+#include "measure/load.h"
+#include "measure/peaks.h"
+#include "ops/op.h"
+#include "passes/pass.h"
+#include "verify/inputs.h"
+
+namespace rooftune::pipeline {
+
+namespace {
+
+int64_t parse_extent(const std::string& name, const std::string& text) {
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < 1)
+    throw InputError("--dim {}={}: must be a whole number of at least 1", name, text);
+  return value;
+}
+
+}  // namespace
+
+Model load(const Request& request) { return load(request.text("model"), parse_pairs(request.texts("dim"), "--dim")); }
+
+Model load(const std::string& path, const std::map<std::string, std::string>& dims) {
+  const double start = measure::now_seconds();
+  Model model;
+  model.path = path;
+  if (path.ends_with(".rt")) {
+    if (!dims.empty()) throw InputError("{} is compiled: its dimensions are fixed, --dim cannot change them", path);
+    model.program = runtime::load(path);
+    model.graph = model.program->graph->clone();
+  } else {
+    frontends::LoadOptions options;
+    for (const auto& [name, value] : dims) options.dims[name] = parse_extent(name, value);
+    model.graph = frontends::load_model(path, options);
+    ops::infer_types(model.graph);
+  }
+  model.load_ms = (measure::now_seconds() - start) * 1e3;
+  return model;
+}
+
+void require_static(const Model& model) {
+  for (ir::ValueId v : model.graph.inputs)
+    if (!model.graph.type(v).is_static())
+      throw InputError(
+          "{}: input '{}' has shape {}: give its free dimensions, for example --dim {}=1", model.path,
+          model.graph.value(v).name, model.graph.type(v).to_string(),
+          frontends::input_symbols(model.graph).empty() ? "name" : frontends::input_symbols(model.graph)[0]);
+}
+
+runtime::Program compile(const Model& model, const HostTarget& target, bool fuse) {
+  if (model.program) return *model.program;
+  require_static(model);
+  ir::Graph graph = model.graph.clone();
+  if (fuse) passes::run_passes(graph);
+  const auto work = tune::make_workload(std::move(graph), target.machine, fuse);
+  std::vector<tune::Choice> choices;
+  for (const auto& task : work.tasks) choices.push_back(tune::first_choice(task, target.machine));
+  return tune::assemble(work, choices, *codegen::cpu_codegen(target.cpu));
+}
+
+std::vector<ir::Tensor> read_inputs(const ir::Graph& graph, const std::vector<std::string>& files, uint64_t seed) {
+  auto named = parse_pairs(files, "--input");
+  std::vector<ir::Tensor> inputs(graph.inputs.size());
+  bool all = true;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const auto& value = graph.value(graph.inputs[i]);
+    const auto found = named.find(value.name);
+    if (found == named.end()) {
+      all = false;
+      continue;
+    }
+    inputs[i] = ir::read_npy(found->second);
+    const auto& type = value.type;
+    if (inputs[i].dtype() != type.dtype())
+      throw InputError("--input {}: {} holds {}, the model takes {}", value.name, found->second,
+                       ir::numpy_name(inputs[i].dtype()), ir::numpy_name(type.dtype()));
+    if (type.is_static() && inputs[i].shape() != ir::static_values(type.shape()))
+      throw InputError("--input {}: {} has shape {}, the model takes {}", value.name, found->second,
+                       ir::to_string(ir::to_shape(inputs[i].shape())), ir::to_string(type.shape()));
+    named.erase(found);
+  }
+  if (!named.empty()) {
+    std::vector<std::string> names;
+    for (ir::ValueId v : graph.inputs) names.push_back(graph.value(v).name);
+    throw InputError("--input {}: the model has no such input; it has {}", named.begin()->first,
+                     fmt::join(names, ", "));
+  }
+  if (!all) {
+    const auto random = verify::InputGenerator(graph, seed).next();
+    for (size_t i = 0; i < inputs.size(); ++i)
+      if (!inputs[i]) inputs[i] = random[i];
+  }
+  return inputs;
+}
+
+Json describe_values(const ir::Graph& graph, const std::vector<ir::ValueId>& values) {
+  Json list = Json::array();
+  for (ir::ValueId v : values) {
+    const auto& value = graph.value(v);
+    Json one = {{"name", value.name}, {"type", value.type.to_string()}};
+    if (value.type.is_tensor()) {
+      one["dtype"] = std::string(ir::name(value.type.dtype()));
+      if (value.type.has_rank()) {
+        one["shape"] = Json::array();
+        for (const auto& d : value.type.shape()) {
+          if (d.is_static()) one["shape"].push_back(d.value());
+          else one["shape"].push_back(d.to_string());
+        }
+      }
+    }
+    list.push_back(one);
+  }
+  return list;
+}
+
+Roof roof_of(const runtime::Program& program, int threads) {
+  const auto spec = measure::host_spec(threads);
+  Roof roof;
+  double flops = 0, direct = 0, bytes = 0;
+  auto floor_ms = [&](double operations, double moved) {
+    return std::max(operations / spec.peak("f32"), spec.transfer_seconds(moved)) * 1e3;
+  };
+  for (const auto& step : program.steps) {
+    roof.step_ms.push_back(floor_ms(step.flops, step.bytes));
+    flops += step.flops;
+    direct += step.direct_flops;
+  }
+  for (const auto& slot : program.slots)
+    if (slot.kind == runtime::Slot::Kind::constant || slot.kind == runtime::Slot::Kind::input ||
+        slot.kind == runtime::Slot::Kind::output)
+      bytes += static_cast<double>(slot.bytes);
+  // What all runs must move: weights that a lookup does not touch are not among it, so each step's own count bounds it.
+  double touched = 0;
+  for (const auto& step : program.steps) touched += step.bytes;
+  roof.total_ms = floor_ms(flops, std::min(bytes, touched));
+  roof.direct_ms = floor_ms(direct, std::min(bytes, touched));
+  return roof;
+}
+
+}  // namespace rooftune::pipeline

@@ -1,0 +1,50 @@
+// The model argument of every command: a graph to work on, or a tuned package to run.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ir/graph.h"
+#include "kernel/space.h"
+#include "pipeline/host.h"
+#include "pipeline/request.h"
+#include "runtime/executable.h"
+#include "tune/workload.h"
+
+namespace rooftune::pipeline {
+
+struct Model {
+  std::string path;
+  ir::Graph graph;                          // types inferred
+  std::optional<runtime::Program> program;  // of a .rt
+  double load_ms = 0;
+};
+
+/// Loads `request.model` with `request.dim` applied. InputError for what is malformed or has an operator that nobody
+/// knows, before any work is done.
+Model load(const Request& request);
+Model load(const std::string& path, const std::map<std::string, std::string>& dims = {});
+
+/// InputError naming the input whose shape is not known, and the option that gives its dimensions.
+void require_static(const Model& model);
+
+/// A program for the model: its own where it is a package, else compiled now with analytical schedules. `fuse` false:
+/// every node on its own, no passes (the baseline).
+runtime::Program compile(const Model& model, const HostTarget& target, bool fuse = true);
+
+/// Inputs by name from files (`name=x.npy`); those not named are random. InputError naming an input that the model does
+/// not have, or whose type differs.
+std::vector<ir::Tensor> read_inputs(const ir::Graph& graph, const std::vector<std::string>& files, uint64_t seed);
+
+/// What a model's inputs and outputs look like: [{name, dtype, shape}].
+Json describe_values(const ir::Graph& graph, const std::vector<ir::ValueId>& values);
+
+/// The roof of a program on this machine: per step and in total (ms), by the operations of the chosen algorithms, and by
+/// those of the direct ones.
+struct Roof {
+  std::vector<double> step_ms;
+  double total_ms = 0, direct_ms = 0;
+};
+Roof roof_of(const runtime::Program& program, int threads);
+
+}  // namespace rooftune::pipeline

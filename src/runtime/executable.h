@@ -1,0 +1,118 @@
+// A model ready to run: code objects, prepared constants, a memory plan. It is a value that can be stored (`.rt`) and
+// loaded without any code generator. Concurrent runs on one Executable are safe: all state of a run lives in its Context.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "codegen/code_object.h"
+#include "ir/graph.h"
+
+namespace rooftune::runtime {
+
+/// A tensor that steps pass to each other. Slot ids index Program::slots.
+struct Slot {
+  enum class Kind : uint8_t { input, output, constant, temporary };
+  std::string name;  // of the graph value
+  Kind kind = Kind::temporary;
+  ir::DType dtype = ir::DType::f32;
+  std::vector<int64_t> shape;  // logical
+  kernel::Layout layout;       // rank 0: row-major
+  size_t bytes = 0;            // in that layout
+  bool dynamic = false;        // shape known only when it runs (strings too): a tensor that the context holds, used
+                               // by reference steps only; shape: -1 where unknown, empty where the rank is
+  ir::Tensor constant;         // Kind::constant: already in `layout` (its own shape is then [elements])
+  int alias_of = -1;           // the same memory as another slot (Reshape and its like)
+  size_t offset = 0;           // in the arena, temporaries only; set by plan_memory
+};
+
+struct Step {
+  enum class Kind : uint8_t { kernel, reference };
+  std::string name;  // of the group
+  Kind kind = Kind::kernel;
+  std::vector<std::string> nodes;  // names of the graph nodes it computes
+  // kernel
+  int code_object = 0;
+  int kernel = 0;          // index into that code object
+  std::vector<int> slots;  // per kernel buffer; -1 for the kernel's own temporaries
+  size_t workspace = 0;    // offset of its workspace in the arena; set by plan_memory
+  // reference: one node, run by ops::evaluate; inputs and outputs are slots, -1 where absent; the inputs of a node with
+  // bodies are followed by the values that the bodies capture (ops::captured_values)
+  ir::NodeId node = ir::kNone;
+  std::vector<int> inputs, outputs;
+  // for reports
+  double flops = 0, bytes = 0;  // operations of the chosen algorithm, compulsory bytes
+  double direct_flops = 0;      // operations of the direct algorithm
+  std::string why;              // why a reference step was not lowered
+};
+
+struct Program {
+  std::shared_ptr<ir::Graph> graph;  // kept for references, names and reports
+  std::vector<codegen::CodeObject> code;
+  std::vector<Slot> slots;
+  std::vector<Step> steps;
+  std::vector<int> inputs, outputs;  // slots, in the graph's order
+  size_t arena_bytes = 0;
+};
+
+/// Gives every temporary and every step's workspace its offset: best fit over lifetimes, largest first; sets arena_bytes.
+void plan_memory(Program& program);
+/// What no plan can go below: the most bytes alive at one step.
+size_t arena_lower_bound(const Program& program);
+
+struct StepTime {
+  std::string name;
+  double milliseconds = 0;
+};
+
+/// The memory and threads of one run at a time. One run on it at a time: a second one is an InputError.
+class Context {
+ public:
+  ~Context();
+  int threads() const;
+  size_t bytes() const;  // arena and scratch
+  struct Impl;           // this room's own business
+
+ private:
+  friend class Executable;
+  explicit Context(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+class Executable {
+ public:
+  /// Takes a program whose memory is planned, loads its code and runs its prepare phases. EnvironmentError where this
+  /// machine cannot run the code.
+  explicit Executable(Program program);
+  ~Executable();
+  Executable(Executable&&) noexcept;
+
+  const Program& program() const;
+
+  /// Memory of one run at a time, reused by the next: arena, workspace, scratch. Make one per concurrent caller; it must
+  /// not outlive this executable.
+  std::unique_ptr<Context> make_context(int threads, bool pin = false) const;
+
+  /// Runs with `inputs` in the graph's order, checks their types (InputError naming the input), writes into
+  /// `outputs` (allocated where empty, else of the right type; of dynamic shape: always new). No allocation once outputs
+  /// are given, but in reference steps.
+  void run(Context& context, const std::vector<ir::Tensor>& inputs, std::vector<ir::Tensor>& outputs) const;
+  /// The same with a clock around every step.
+  std::vector<StepTime> profile(Context& context, const std::vector<ir::Tensor>& inputs,
+                                std::vector<ir::Tensor>& outputs) const;
+  struct Impl;  // this room's own business
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Writes the package atomically (a temporary beside it, then rename): an uncompressed tar of manifest.json (versions,
+/// SHA-256 of the members), graph.json, program.json, weights.safetensors, code_<n>.so. Reading maps it.
+void save(const Program& program, const std::string& path);
+/// InputError naming the file and what is wrong with it where it is cut off, damaged, foreign or of another format. The
+/// hashes of all members but the weights are always checked; those of the weights where asked for, since that reads
+/// every byte of them, which loading otherwise leaves to the first run.
+Program load(const std::string& path, bool check_weights = false);
+
+}  // namespace rooftune::runtime

@@ -1,0 +1,170 @@
+// Choices → program: code for every task, a slot for every value, a step for every group (see workload.h).
+#include <algorithm>
+#include <map>
+
+#include "ops/op.h"
+#include "tune/workload.h"
+
+namespace rooftune::tune {
+namespace {
+
+class Assembler {
+ public:
+  Assembler(const Workload& workload, const std::vector<Choice>& choices) : work_(workload), choices_(choices) {}
+
+  runtime::Program assemble(codegen::Codegen& codegen) {
+    std::vector<codegen::Job> jobs;
+    for (size_t t = 0; t < work_.tasks.size(); ++t)
+      jobs.push_back({&work_.tasks[t].variants[choices_[t].variant].kernel, &choices_[t].schedule});
+    program_.graph = std::make_shared<ir::Graph>(work_.graph->clone());
+    if (!jobs.empty()) program_.code.push_back(codegen.compile(jobs));
+    const auto& graph = *work_.graph;
+    for (ir::ValueId v : graph.inputs) program_.inputs.push_back(slot_of(v));
+    for (size_t g = 0; g < work_.partition.groups.size(); ++g) add_step(g);
+    for (ir::ValueId v : graph.outputs) program_.outputs.push_back(slot_of(v));
+    runtime::plan_memory(program_);
+    return std::move(program_);
+  }
+
+ private:
+  /// The slot of a value in the layout in which it is stored.
+  int slot_of(ir::ValueId v) {
+    const auto found = slots_.find(v);
+    if (found != slots_.end()) return found->second;
+    const auto& graph = *work_.graph;
+    const auto& value = graph.value(v);
+    runtime::Slot slot;
+    slot.name = value.name;
+    if (value.type.is_tensor()) slot.dtype = value.type.dtype();
+    if (value.constant) {
+      slot.kind = runtime::Slot::Kind::constant;
+      slot.constant = *value.constant;
+      slot.shape = value.constant->shape();
+      slot.bytes = value.constant->bytes();
+      slot.dynamic = slot.dtype == ir::DType::string;
+    } else {
+      slot.kind = std::count(graph.inputs.begin(), graph.inputs.end(), v) > 0 ? runtime::Slot::Kind::input
+                  : graph.is_output(v)                                        ? runtime::Slot::Kind::output
+                                                                              : runtime::Slot::Kind::temporary;
+      if (value.type.is_static() && slot.dtype != ir::DType::string) {
+        slot.shape = ir::static_values(value.type.shape());
+        const auto layout = work_.layouts.find(v);
+        slot.layout = layout == work_.layouts.end() ? kernel::Layout::row_major(slot.shape) : layout->second;
+        slot.bytes = ir::byte_size(slot.dtype, static_cast<size_t>(slot.layout.size()));
+      } else {
+        slot.dynamic = true;
+      }
+    }
+    return add(v, std::move(slot));
+  }
+
+  int add(ir::ValueId v, runtime::Slot slot) {
+    program_.slots.push_back(std::move(slot));
+    const int id = static_cast<int>(program_.slots.size()) - 1;
+    slots_[v] = id;
+    return id;
+  }
+
+  /// The slot of a constant packed for a kernel; equal packings share one.
+  int packed_slot(ir::ValueId v, const kernel::Layout& layout, size_t bytes) {
+    const auto& tensor = *work_.graph->constant(v);
+    if (layout.is_row_major(tensor.shape())) return slot_of(v);
+    const auto key = std::make_pair(v, layout.to_string());
+    const auto found = packed_.find(key);
+    if (found != packed_.end()) return found->second;
+    runtime::Slot slot;
+    slot.name = work_.graph->value(v).name;
+    slot.kind = runtime::Slot::Kind::constant;
+    slot.dtype = tensor.dtype();
+    slot.shape = tensor.shape();
+    slot.layout = layout;
+    slot.bytes = bytes;
+    const size_t element = ir::byte_size(tensor.dtype(), 1);
+    slot.constant = ir::Tensor(tensor.dtype(), {static_cast<int64_t>(bytes / element)});
+    kernel::pack(tensor.raw(), tensor.shape(), layout, element, slot.constant.raw());
+    program_.slots.push_back(std::move(slot));
+    return packed_[key] = static_cast<int>(program_.slots.size()) - 1;
+  }
+
+  void add_step(size_t g) {
+    const auto& group = work_.partition.groups[g];
+    const auto& graph = *work_.graph;
+    runtime::Step step;
+    step.name = group.name;
+    for (ir::NodeId id : group.nodes) step.nodes.push_back(graph.node(id).name);
+    const int t = work_.task_of_group[g];
+    if (t < 0) {
+      for (ir::NodeId id : group.nodes) {
+        runtime::Step one;
+        one.name = graph.node(id).name;
+        one.kind = runtime::Step::Kind::reference;
+        one.nodes = {one.name};
+        one.node = id;
+        one.why = work_.why_reference[g];
+        for (ir::ValueId v : graph.node(id).inputs) one.inputs.push_back(v == ir::kNone ? -1 : slot_of(v));
+        for (ir::ValueId v : ops::captured_values(graph.node(id))) one.inputs.push_back(slot_of(v));
+        for (ir::ValueId v : graph.node(id).outputs) one.outputs.push_back(v == ir::kNone ? -1 : slot_of(v));
+        program_.steps.push_back(std::move(one));
+      }
+      return;
+    }
+    const auto& task = work_.tasks[static_cast<size_t>(t)];
+    const auto& kernel = task.variants[choices_[static_cast<size_t>(t)].variant].kernel;
+    const auto& values = work_.values_of_group[g];
+    if (alias(kernel, values)) return;
+    const auto& compiled = program_.code[0].kernels[static_cast<size_t>(t)];
+    step.code_object = 0;
+    step.kernel = t;
+    for (size_t b = 0; b < kernel.buffers.size(); ++b) {
+      const ir::ValueId v = b < values.size() ? values[b] : ir::kNone;
+      if (v == ir::kNone) step.slots.push_back(-1);
+      else if (kernel.buffers[b].role == kernel::Role::constant)
+        step.slots.push_back(packed_slot(v, compiled.layouts[b], compiled.buffer_bytes[b]));
+      else step.slots.push_back(slot_of(v));
+    }
+    step.flops = kernel::cost(kernel).operations;
+    step.direct_flops = task.direct_flops;
+    step.bytes = task.bytes;
+    program_.steps.push_back(std::move(step));
+  }
+
+  /// A kernel that only copies element i to element i (a Reshape) is no step: its output is its input's memory.
+  bool alias(const kernel::Kernel& kernel, const std::vector<ir::ValueId>& values) {
+    if (kernel.stages.size() != 1) return false;
+    const auto& stage = kernel.stages[0];
+    if (stage.is_reduction() || stage.nodes.size() != 1 || stage.nodes[0].op != kernel::Op::load) return false;
+    const auto& node = stage.nodes[0];
+    if (!node.where.empty() || !stage.where.empty()) return false;
+    const auto& from = kernel.buffers[static_cast<size_t>(node.buffer)];
+    const auto& to = kernel.buffers[static_cast<size_t>(stage.buffer)];
+    if (from.role == kernel::Role::constant || from.dtype != to.dtype || from.layout.size() != to.layout.size())
+      return false;
+    const auto range_of = [&](int v) { return kernel::Range{0, stage.axes[static_cast<size_t>(v)].extent - 1}; };
+    if (!(from.layout.linearize(node.indices, range_of) == to.layout.linearize(stage.out_indices, range_of)))
+      return false;
+    const ir::ValueId source = values[static_cast<size_t>(node.buffer)];
+    const ir::ValueId target = values[static_cast<size_t>(stage.buffer)];
+    const int from_slot = slot_of(source);
+    if (work_.graph->is_output(target) ||
+        program_.slots[static_cast<size_t>(from_slot)].kind != runtime::Slot::Kind::temporary)
+      return false;
+    const int to_slot = slot_of(target);
+    program_.slots[static_cast<size_t>(to_slot)].alias_of = from_slot;
+    return true;
+  }
+
+  const Workload& work_;
+  const std::vector<Choice>& choices_;
+  runtime::Program program_;
+  std::map<ir::ValueId, int> slots_;
+  std::map<std::pair<ir::ValueId, std::string>, int> packed_;
+};
+
+}  // namespace
+
+runtime::Program assemble(const Workload& workload, const std::vector<Choice>& choices, codegen::Codegen& codegen) {
+  RT_CHECK(choices.size() == workload.tasks.size());
+  return Assembler(workload, choices).assemble(codegen);
+}
+
+}  // namespace rooftune::tune

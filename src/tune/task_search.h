@@ -1,0 +1,53 @@
+// The search for one task's schedule: evolution over the decisions that the kernel's sketch asks for. Unlike a strategy of
+// search/, whose spaces are fixed, it follows decisions that come and go with earlier ones: a child is a wish for every
+// decision, the sketch makes of it what is legal, and equal schedules count once. It proposes what the predictor holds
+// for promising; measuring is its caller's business.
+#pragma once
+#include <set>
+#include <string>
+#include <vector>
+
+#include "search/sampler.h"
+#include "tune/measure_task.h"
+
+namespace rooftune::tune {
+
+struct Candidate {
+  Choice choice;
+  kernel::Point point;  // empty where only the schedule is known
+  double predicted_ms = 0;
+};
+
+class TaskSearch {
+ public:
+  TaskSearch(const Task& task, const kernel::Machine& machine, uint64_t seed);
+
+  /// The candidate of a choice that was not found here (analytical, from the database); it counts as proposed.
+  Candidate adopt(const Choice& choice);
+  /// The analytical schedule of every variant that was not proposed yet.
+  std::vector<Candidate> starts();
+  /// Up to `n` new legal schedules, the most promising first; fewer, at last none, where no more are found.
+  std::vector<Candidate> propose(size_t n);
+  void tell(const Candidate& candidate, const Measured& measured);
+
+  struct Result {
+    Candidate candidate;
+    Measured measured;
+  };
+  const std::vector<Result>& results() const { return results_; }  // in order of tells
+  /// Rank correlation of predicted and measured times (1: perfect), 0 below six results.
+  double predictor_quality() const;
+
+ private:
+  bool make(size_t variant, const kernel::Point& wish, Candidate& candidate);
+  std::vector<size_t> ranked() const;
+  bool offspring(const std::vector<size_t>& ranked, Candidate& candidate);
+
+  const Task& task_;
+  const kernel::Machine machine_;
+  search::Random random_;
+  std::set<std::pair<size_t, uint64_t>> seen_;  // variant, hash of the schedule
+  std::vector<Result> results_;
+};
+
+}  // namespace rooftune::tune

@@ -1,0 +1,57 @@
+// From a graph to tuning tasks and back to a program. A task is a kernel that the graph needs, once however often it
+// occurs; a choice says by which algorithm and schedule it runs.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "codegen/codegen.h"
+#include "ir/graph.h"
+#include "kernel/space.h"
+#include "passes/lower_group.h"
+#include "runtime/executable.h"
+
+namespace rooftune::tune {
+
+/// One algorithm for a task: the kernel as rewritten by it, ready for a schedule.
+struct Variant {
+  std::string algorithm;  // "direct", "winograd4x4"
+  kernel::Kernel kernel;
+};
+
+struct Task {
+  std::string name;  // of the first group that needs it
+  uint64_t key = 0;  // hash of the kernel as lowered: equal kernels share a task
+  std::vector<Variant> variants;
+  std::vector<size_t> groups;
+  double direct_flops = 0;  // operations of the direct algorithm
+  double bytes = 0;         // compulsory: every input, constant and output once
+};
+
+struct Choice {
+  size_t variant = 0;
+  kernel::Schedule schedule;
+};
+
+struct Workload {
+  std::shared_ptr<const ir::Graph> graph;
+  ir::Partition partition;
+  passes::Layouts layouts;
+  std::vector<Task> tasks;
+  // Per group:
+  std::vector<int> task_of_group;                         // -1: runs by its reference or is no work at all
+  std::vector<std::string> why_reference;                 // where there is no lowering
+  std::vector<std::vector<ir::ValueId>> values_of_group;  // per kernel buffer the graph's value
+};
+
+/// Partitions a graph, chooses layouts and collects tasks. `fuse` false: every node is a group of its own, everything
+/// row-major, direct algorithms only (the baseline).
+Workload make_workload(ir::Graph optimised, const kernel::Machine& machine, bool fuse = true);
+
+/// The analytical choice for a task.
+Choice first_choice(const Task& task, const kernel::Machine& machine);
+
+/// Generates code for the choices (one per task) and lays out the program; its memory is planned.
+runtime::Program assemble(const Workload& workload, const std::vector<Choice>& choices, codegen::Codegen& codegen);
+
+}  // namespace rooftune::tune

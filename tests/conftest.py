@@ -1,0 +1,59 @@
+"""Fixtures for everything under tests/: models made on first use, the CLI."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+MAKER = ROOT / "tests" / "models" / "make_models.py"
+MODELS = Path(os.environ.get("ROOFTUNE_TEST_MODELS", ROOT / "tests" / "models" / "out"))
+
+
+@pytest.fixture(scope="session")
+def model():
+    """model("minilm") -> path of the .onnx; its .inputs.npz and .ref.npy lie beside it."""
+
+    def path(name):
+        subprocess.run([sys.executable, str(MAKER), str(MODELS), name, "--missing"], check=True)
+        return MODELS / f"{name}.onnx"
+
+    return path
+
+
+@pytest.fixture(scope="session")
+def torch_model():
+    """The same for models exported by PyTorch."""
+
+    def path(name):
+        folder = MODELS / "torch"
+        subprocess.run([sys.executable, str(MAKER), str(folder), name, "--missing", "--torch"], check=True)
+        return folder / f"{name}.onnx"
+
+    return path
+
+
+class Cli:
+    """Runs the command-line tool; `rooftune("run", path, …)` gives the finished process, `.json(…)` its document."""
+
+    def __init__(self, program):
+        self.program = program
+
+    def __call__(self, *arguments, timeout=300, **kwargs):
+        command = [str(self.program), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, **kwargs)
+
+    def json(self, *arguments, **kwargs):
+        done = self(*arguments, "--json", **kwargs)
+        assert done.returncode == 0, f"rooftune {' '.join(map(str, arguments))}: exit {done.returncode}\n{done.stderr}"
+        return json.loads(done.stdout)   # one document on stdout, and nothing else
+
+
+@pytest.fixture(scope="session")
+def rooftune():
+    build = Path(os.environ.get("ROOFTUNE_BUILD", ROOT / "build" / "release"))
+    program = build / "bin" / "rooftune"
+    assert program.exists(), f"{program} is not there; scripts/build makes it"
+    return Cli(program)

@@ -1,0 +1,46 @@
+"""Bad files end with exit code 3 and a message that names the part at fault; legal ones run. Nothing else happens."""
+import numpy as np
+import pytest
+from broken_models import CASES
+from small_models import feed
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_file(case, rooftune, tmp_path):
+    path = case.write(tmp_path)
+    before = sorted(p.name for p in tmp_path.iterdir())
+    done = rooftune("import", path, "-o", tmp_path / "out.rt", timeout=60)
+    assert done.returncode in (0, 3), f"exit {done.returncode}\n{done.stderr}"
+    assert "Traceback" not in done.stderr and "internal" not in done.stderr.lower()
+    if done.returncode == 3:
+        assert done.stderr.strip() and done.stdout == ""
+        assert sorted(p.name for p in tmp_path.iterdir()) == before, "a failed command left something behind"
+    if case.verdict == "reject":
+        assert done.returncode == 3, "accepted"
+        missing = [m for m in case.mention if m not in done.stderr]
+        assert not missing, f"the message does not name {missing}: {done.stderr}"
+        assert len(done.stderr) < 2000
+    if case.verdict == "accept":
+        assert done.returncode == 0, done.stderr
+        inputs = {n: np.random.default_rng(0).standard_normal(s).astype(np.float32) for n, s in case.inputs.items()}
+        run = rooftune("run", path, *feed(tmp_path, inputs), "--output-dir", tmp_path / "out", timeout=60)
+        assert run.returncode == 0, run.stderr
+        assert np.load(tmp_path / "out" / "y.npy").shape[0] == 2
+
+
+def test_corpus_is_large_enough():
+    assert len(CASES) >= 60 and len({c.name for c in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize("command", ["characterize", "analyze", "run", "profile", "verify", "optimize"])
+def test_missing_file(command, rooftune, tmp_path):
+    extra = {"verify": [tmp_path / "other.onnx"], "optimize": ["-o", tmp_path / "out"], "run": ["--output-dir", tmp_path / "out"]}
+    done = rooftune(command, tmp_path / "nothing.onnx", *extra.get(command, []))
+    assert done.returncode == 3 and "nothing.onnx" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_no_model(rooftune, tmp_path):
+    (tmp_path / "m.onnx").mkdir()
+    done = rooftune("characterize", tmp_path / "m.onnx")
+    assert done.returncode == 3 and "m.onnx" in done.stderr

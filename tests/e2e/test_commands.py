@@ -1,0 +1,254 @@
+"""Every command does what the contract says: keys of its JSON document, files, exit codes."""
+import json
+import os
+import sys
+
+import numpy as np
+import onnx
+import pytest
+from small_models import cnn, expected, feed, mlp, random_inputs, relative_error, save, weights
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small")
+    return dict(mlp=mlp(folder / "mlp.onnx"), cnn=cnn(folder / "cnn.onnx"))
+
+
+def assert_latency(row, *keys):
+    for key in keys:
+        assert row[key] > 0, key
+
+
+# ---------------------------------------------------------------- usage
+@pytest.mark.parametrize("arguments", [[], ["frobnicate"], ["run"], ["optimize", "m.onnx"], ["bench", "m.onnx", "--threads", "many"],
+                                       ["doctor", "--no-such-option"], ["optimize", "m.onnx", "-o", "d", "--budget", "soon"]])
+def test_wrong_usage(rooftune, arguments):
+    done = rooftune(*arguments)
+    assert done.returncode == 2 and done.stderr and done.stdout == ""
+
+
+def test_help_names_every_command(rooftune):
+    done = rooftune("--help")
+    assert done.returncode == 0
+    for command in ("doctor", "import", "characterize", "analyze", "run", "bench", "profile", "verify", "optimize"):
+        assert command in done.stdout
+        assert rooftune(command, "--help").returncode == 0
+
+
+def test_version(rooftune):
+    done = rooftune("--version")
+    assert done.returncode == 0 and any(c.isdigit() for c in done.stdout)
+
+
+# ---------------------------------------------------------------- facts
+def test_doctor(rooftune):
+    document = rooftune.json("doctor")
+    assert {"cpu", "gpus", "tools", "exporters"} <= document.keys()
+    assert "GHz" in str(document["cpu"]) or document["cpu"]
+
+
+def test_characterize(rooftune, files):
+    document = rooftune.json("characterize", files["mlp"])
+    assert document["parameters"] == 64 * 96 + 96 + 96 * 32 + 32
+    assert document["flops"] == pytest.approx(2 * 16 * (64 * 96 + 96 * 32), rel=0.1)
+    assert sum(document["histogram"].values()) == len(document["operators"]) == 5
+    fc1 = next(o for o in document["operators"] if o["name"] == "fc1")
+    assert fc1["op"] == "Gemm" and fc1["outputs"] == [{"shape": [16, 96], "dtype": fc1["outputs"][0]["dtype"]}]
+    assert fc1["flops"] == pytest.approx(2 * 16 * 64 * 96, rel=0.05)
+    assert fc1["bytes"] == pytest.approx(4 * (16 * 64 + 96 * 64 + 96 + 16 * 96))
+    assert fc1["intensity"] == pytest.approx(fc1["flops"] / fc1["bytes"])
+    assert document["peak_memory_bytes"] >= 4 * 16 * 96
+    assert document["bytes"] > 4 * document["parameters"]
+
+
+def test_analyze(rooftune, files):
+    document = rooftune.json("analyze", files["cnn"], "--target", "host")
+    for key in ("latency", "throughput", "utilization", "memory"):
+        assert {"value", "unit", "confidence", "calibration_source", "error_bound_pct"} <= document[key].keys(), key
+    assert document["latency"]["value"] >= document["roofline_ms"] * 0.999 > 0
+    assert document["operators"]
+
+
+def test_unknown_target(rooftune, files):
+    done = rooftune("analyze", files["mlp"], "--target", "abacus")
+    assert done.returncode == 3 and "abacus" in done.stderr and "host" in done.stderr
+
+
+# ---------------------------------------------------------------- import
+def test_import_and_run_the_package(rooftune, files, tmp_path):
+    document = rooftune.json("import", files["cnn"], "-o", tmp_path / "m.rt")
+    assert {"operators", "parameters", "inputs", "outputs"} <= document.keys()
+    assert [i["name"] for i in document["inputs"]] == ["image", "shift"]
+    inputs = random_inputs(files["cnn"], 3)
+    want = expected(files["cnn"], inputs)
+    rooftune.json("run", tmp_path / "m.rt", *feed(tmp_path, inputs), "--output-dir", tmp_path / "out")
+    for name, array in want.items():
+        assert relative_error(np.load(tmp_path / "out" / f"{name}.npy"), array) < 1e-4
+
+
+# ---------------------------------------------------------------- run
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_run_agrees_with_onnxruntime(rooftune, files, tmp_path, name, threads):
+    inputs = random_inputs(files[name], 10 + threads)
+    document = rooftune.json("run", files[name], *feed(tmp_path, inputs), "--output-dir", tmp_path / "out", "--threads", threads)
+    assert document["latency_ms"] > 0 and document["outputs"]
+    want = expected(files[name], inputs)
+    assert sorted(p.stem for p in (tmp_path / "out").glob("*.npy")) == sorted(want)
+    for output, array in want.items():
+        got = np.load(tmp_path / "out" / f"{output}.npy")
+        assert got.shape == array.shape and got.dtype == array.dtype
+        assert relative_error(got, array) < 1e-4
+
+
+def bad_inputs(folder):
+    good = np.zeros((16, 64), np.float32)
+    np.save(folder / "good.npy", good)
+    np.save(folder / "shape.npy", good[:, :3])
+    np.save(folder / "type.npy", good.astype(np.float64))
+    (folder / "cut.npy").write_bytes((folder / "good.npy").read_bytes()[:500])
+    (folder / "text.npy").write_text("not an array")
+
+
+@pytest.mark.parametrize("given, mention", [(["x=shape.npy"], ["x", "64"]), (["x=type.npy"], ["x", "float"]), (["x=cut.npy"], ["cut.npy"]),
+                                            (["x=text.npy"], ["text.npy"]), (["z=good.npy"], ["z"]), (["x=absent.npy"], ["absent.npy"])])
+def test_bad_inputs_are_named(rooftune, files, tmp_path, given, mention):
+    bad_inputs(tmp_path)
+    done = rooftune("run", files["mlp"], "--output-dir", tmp_path / "out", *(a for g in given for a in ("--input", g)), cwd=tmp_path)
+    assert done.returncode == 3 and all(m in done.stderr for m in mention), done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+# ---------------------------------------------------------------- bench, profile, verify
+def test_bench(rooftune, files):
+    document = rooftune.json("bench", files["mlp"], "--engines", "rooftune", "--threads", 1, "--duration", "0.3s", "--times")
+    (row,) = document["results"]
+    assert row["engine"] == "rooftune" and row["threads"] == 1
+    assert_latency(row, "p50_ms", "p95_ms", "min_ms", "load_ms", "peak_memory_mb", "roofline_fraction")
+    assert len(row["times_ms"]) > 10 and min(row["times_ms"]) == pytest.approx(row["min_ms"])
+    assert row["min_ms"] <= row["p50_ms"] <= row["p95_ms"]
+
+
+def test_profile(rooftune, files):
+    document = rooftune.json("profile", files["cnn"], "--threads", 1)
+    assert document["total_ms"] > 0 and document["operators"]
+    assert sum(o["ms"] for o in document["operators"]) == pytest.approx(document["total_ms"], rel=0.6)
+
+
+def test_verify_agrees(rooftune, files, tmp_path):
+    rooftune.json("import", files["mlp"], "-o", tmp_path / "m.rt")
+    document = rooftune.json("verify", files["mlp"], tmp_path / "m.rt")
+    assert document["agree"] is True and document["max_rel_error"] < 1e-4 and "metrics" in document
+
+
+def test_verify_finds_the_difference(rooftune, files, tmp_path):
+    other = onnx.load(files["mlp"])
+    bias = next(t for t in other.graph.initializer if t.name == "b2")
+    bias.raw_data = (np.frombuffer(bias.raw_data, np.float32) + 0.5 * np.arange(32, dtype=np.float32)).tobytes()
+    onnx.save(other, tmp_path / "other.onnx")
+    done = rooftune("verify", files["mlp"], tmp_path / "other.onnx", "--json")
+    assert done.returncode == 1
+    document = json.loads(done.stdout)
+    assert document["agree"] is False and document["max_rel_error"] > 1e-2
+
+
+# ---------------------------------------------------------------- rivals
+def test_bench_beside_other_engines(rooftune, files):
+    document = rooftune.json("bench", files["cnn"], "--engines", "rooftune,onnxruntime", "--threads", 1, "--duration", "0.6s", "--times",
+                             env=dict(os.environ, ROOFTUNE_PYTHON=sys.executable))
+    rows = {r["engine"]: r for r in document["results"]}
+    assert list(rows) == ["rooftune", "onnxruntime"] and rows["onnxruntime"]["version"]
+    for row in rows.values():
+        assert_latency(row, "p50_ms", "p95_ms", "min_ms", "load_ms", "peak_memory_mb", "roofline_ms", "roofline_fraction")
+        assert row["max_rel_error"] < 1e-4 and len(row["times_ms"]) == row["runs"] > 3
+
+
+def test_bench_says_what_to_install(rooftune, files):
+    done = rooftune("bench", files["mlp"], "--engines", "openvino", env=dict(PATH="/nowhere", HOME=os.environ["HOME"]))
+    assert done.returncode == 4 and "pip install" in done.stderr and "openvino" in done.stderr
+
+
+@pytest.mark.parametrize("engines, mention", [("warpdrive", "onnxruntime"), ("rooftune,rooftune", "twice")])
+def test_bench_of_unknown_engines(rooftune, files, engines, mention):
+    done = rooftune("bench", files["mlp"], "--engines", engines)
+    assert done.returncode == 3 and mention in done.stderr
+
+
+def test_bench_of_a_package_by_a_rival(rooftune, files, tmp_path):
+    rooftune.json("import", files["mlp"], "-o", tmp_path / "m.rt")
+    done = rooftune("bench", tmp_path / "m.rt", "--engines", "onnxruntime", env=dict(os.environ, ROOFTUNE_PYTHON=sys.executable))
+    assert done.returncode == 3 and ".onnx" in done.stderr
+
+
+# ---------------------------------------------------------------- data
+def test_verify_on_data(rooftune, files, tmp_path):
+    rng = np.random.default_rng(8)
+    rooftune.json("import", files["cnn"], "-o", tmp_path / "m.rt")
+    for write in (np.savez, np.savez_compressed):
+        write(tmp_path / "d.npz", image=rng.standard_normal((3, 1, 3, 24, 24), np.float32), shift=rng.standard_normal((3, 16, 1, 1), np.float32))
+        assert rooftune.json("verify", files["cnn"], tmp_path / "m.rt", "--data", tmp_path / "d.npz")["agree"] is True
+    np.savez(tmp_path / "d.npz", image=np.ones((1, 3, 24, 24), np.float32))
+    done = rooftune("verify", files["cnn"], tmp_path / "m.rt", "--data", tmp_path / "d.npz")
+    assert done.returncode == 3 and "shift" in done.stderr
+
+
+# ---------------------------------------------------------------- free dimensions
+@pytest.fixture
+def free(tmp_path):
+    nodes = [onnx.helper.make_node("MatMul", ["x", "w"], ["h"], "fc"), onnx.helper.make_node("Relu", ["h"], ["y"], "act")]
+    return save(tmp_path / "free.onnx", nodes, [("x", ["batch", 8])], [("y", ["batch", 4])], [weights("w", 8, 4)])
+
+
+def test_free_dimensions_are_asked_for(rooftune, free):
+    done = rooftune("run", free)
+    assert done.returncode == 3 and "--dim batch=1" in done.stderr and "'x'" in done.stderr
+
+
+def test_free_dimensions_are_fixed(rooftune, free, tmp_path):
+    x = np.random.default_rng(2).standard_normal((5, 8), np.float32)
+    rooftune.json("run", free, "--dim", "batch=5", *feed(tmp_path, {"x": x}), "--output-dir", tmp_path / "out")
+    assert relative_error(np.load(tmp_path / "out" / "y.npy"), expected(free, {"x": x})["y"]) < 1e-5
+    assert rooftune.json("characterize", free, "--dim", "batch=5")["flops"] == pytest.approx(2 * 5 * 8 * 4, rel=0.2)
+
+
+@pytest.mark.parametrize("dim", ["batch", "batch=", "batch=many", "batch=-1", "nobody=3"])
+def test_bad_dimensions(rooftune, free, dim):
+    done = rooftune("run", free, "--dim", dim)
+    assert done.returncode == 3 and dim.split("=")[0] in done.stderr and "--dim" in done.stderr, done.stderr
+
+
+# ---------------------------------------------------------------- what goes wrong outside
+WRITERS = [("import", ["-o"], "m.rt"), ("run", ["--output-dir"], "out"), ("optimize", ["--budget", "0", "-o"], "out")]
+
+
+@pytest.mark.parametrize("command, extra, target", WRITERS)
+def test_where_nothing_can_be_written(rooftune, files, command, extra, target):
+    done = rooftune(command, files["cnn"], *extra, f"/proc/no/{target}")
+    assert done.returncode == 3 and "/proc/no" in done.stderr and done.stdout == "", done.stderr
+
+
+def test_nan_is_valid_json(rooftune, tmp_path):
+    nodes = [onnx.helper.make_node("Sqrt", ["x"], ["r"], "root"), onnx.helper.make_node("Mul", ["r", "w"], ["y"], "scale")]
+    model = save(tmp_path / "nan.onnx", nodes, [("x", [4, 8])], [("y", [4, 8])], [weights("w", 8)])
+    forbid = lambda name: pytest.fail(name)
+    for arguments in (["bench", model, "--duration", "0.1s"], ["verify", model, model], ["profile", model]):
+        done = rooftune(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        json.loads(done.stdout, parse_constant=forbid)
+
+
+def test_explain_says_why_on_stderr(rooftune, tmp_path):
+    nodes = [onnx.helper.make_node("NonZero", ["x"], ["n"], "somewhere"), onnx.helper.make_node("Shape", ["n"], ["y"], "size")]
+    graph = onnx.helper.make_graph(nodes, "g", [onnx.helper.make_tensor_value_info("x", 1, [4, 4])],
+                                   [onnx.helper.make_tensor_value_info("y", 7, [2])])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9), tmp_path / "m.onnx")
+    done = rooftune("profile", tmp_path / "m.onnx", "--explain", "--json")
+    assert done.returncode == 0 and "somewhere" in done.stderr and "NonZero" in done.stderr, done.stderr
+    json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("command", ["characterize", "analyze", "run", "bench", "profile", "doctor"])
+def test_without_json_it_reads_well(rooftune, files, command):
+    done = rooftune(command, *([] if command == "doctor" else [files["cnn"]]), *(["--duration", "0.1s"] if command == "bench" else []))
+    assert done.returncode == 0 and done.stdout.strip() and "{" not in done.stdout and "nan" not in done.stdout.lower()

@@ -1,0 +1,88 @@
+"""Writing at indices, and choosing elements by their values."""
+import numpy as np
+
+from cases_movement import ints, shape_of, tensor
+from harness import Case, operator
+
+NUMBERS = [np.float32, np.float32, np.int64, np.int32, np.float64, np.uint8]
+
+
+def number(rng, *shape):
+    return np.asarray(rng.standard_normal(shape) * 20).astype(NUMBERS[rng.integers(0, len(NUMBERS))])
+
+
+def reduction(rng):
+    return str(rng.choice(["none", "add", "mul", "max", "min"]))
+
+
+@operator("ScatterElements", 30)
+def scatter_elements(rng):
+    x = number(rng, *shape_of(rng, 1, 4))
+    axis = int(rng.integers(0, x.ndim))
+    how = reduction(rng)
+    count = [int(rng.integers(1, d + 1)) for d in x.shape]
+    if how == "none":  # the order of equal indices is not defined
+        chosen = np.argsort(rng.random(x.shape), axis)[tuple(slice(0, c) for c in count)]
+    else:
+        chosen = rng.integers(-x.shape[axis], x.shape[axis], count)
+    updates = np.asarray(rng.standard_normal(count) * 20).astype(x.dtype)
+    return Case("ScatterElements", [x, chosen.astype(np.int64), updates], {"axis": axis - (x.ndim if rng.random() < 0.5 else 0), "reduction": how}, symbolic=(0,))
+
+
+@operator("ScatterND", 30)
+def scatter_nd(rng):
+    x = number(rng, *shape_of(rng, 1, 4))
+    indexed = int(rng.integers(1, x.ndim + 1))
+    how = reduction(rng)
+    total = int(np.prod(x.shape[:indexed]))
+    points = int(rng.integers(1, total + 1))
+    flat = rng.choice(total, points, replace=how != "none")
+    chosen = np.stack(np.unravel_index(flat, x.shape[:indexed]), -1).astype(np.int64)
+    chosen -= np.array(x.shape[:indexed]) * (rng.random(chosen.shape) < 0.3)
+    updates = np.asarray(rng.standard_normal((points, *x.shape[indexed:])) * 20).astype(x.dtype)
+    return Case("ScatterND", [x, chosen, updates], {"reduction": how}, symbolic=(0,))
+
+
+@operator("OneHot", 15)
+def one_hot(rng):
+    depth = int(rng.integers(1, 7))
+    chosen = np.asarray(rng.integers(-depth - 2, depth + 2, shape_of(rng, 1, 3)), np.int64)
+    values = np.array([rng.integers(0, 5), rng.integers(5, 9)]).astype(rng.choice([np.int64, np.float32]))
+    axis = int(rng.integers(-chosen.ndim - 1, chosen.ndim + 1))
+    return Case("OneHot", [chosen, np.array(depth, np.int64), values], {"axis": axis}, constants=(1,) if rng.random() < 0.7 else (), symbolic=(0,))
+
+
+@operator("NonZero")
+def non_zero(rng):
+    x = np.asarray(rng.integers(-1, 2, shape_of(rng, 1, 3))).astype(rng.choice([np.float32, np.int64, np.bool_, np.int32]))
+    return Case("NonZero", [x], symbolic=(0,))
+
+
+@operator("Compress", 15)
+def compress(rng):
+    x = tensor(rng, *shape_of(rng, 1, 4))
+    if rng.random() < 0.4:
+        return Case("Compress", [x, rng.random(rng.integers(1, x.size + 1)) < 0.5], symbolic=(0,))
+    axis = int(rng.integers(0, x.ndim))
+    return Case("Compress", [x, rng.random(rng.integers(1, x.shape[axis] + 1)) < 0.5], {"axis": axis - (x.ndim if rng.random() < 0.5 else 0)}, symbolic=(0,))
+
+
+@operator("Unique", 20)
+def unique(rng):
+    shape = shape_of(rng, 1, 3)
+    x = np.asarray(rng.integers(0, 4, shape)).astype(rng.choice([np.float32, np.int64, np.float64]))
+    attributes = {"sorted": int(rng.integers(0, 2))}
+    if rng.random() < 0.5:
+        x = np.asarray(rng.integers(0, 2, shape)).astype(np.float32)
+        attributes["axis"] = int(rng.integers(0, x.ndim)) - (x.ndim if rng.random() < 0.5 else 0)
+    return Case("Unique", [x], attributes, outputs=4, symbolic=(0,))
+
+
+@operator("TopK", 20)
+def top_k(rng):
+    shape = shape_of(rng, 1, 3)
+    x = np.asarray(rng.standard_normal(shape) * (3 if rng.random() < 0.3 else 1000)).astype(rng.choice([np.float32, np.float64, np.int64, np.int32]))
+    axis = int(rng.integers(0, x.ndim))
+    k = int(rng.integers(1, shape[axis] + 1))
+    attributes = {"axis": axis - (x.ndim if rng.random() < 0.5 else 0), "largest": int(rng.integers(0, 2))}
+    return Case("TopK", [x, ints(k)], attributes, outputs=2, constants=(1,) if rng.random() < 0.7 else (), symbolic=(0,))

@@ -1,0 +1,215 @@
+#include "tests/support/sample_kernels.h"
+
+#include <cmath>
+
+namespace rooftune::testing {
+
+using namespace kernel;
+
+namespace {
+
+Index v(int i) { return Index::variable(i); }
+
+Layout channels_blocked(const std::vector<int64_t>& shape, int64_t block) {
+  return block > 0 ? Layout::blocked(shape, {0, 1, 2, 3}, {{1, block}}) : Layout::row_major(shape);
+}
+
+int relu(StageBuilder& b, int x) { return b.max(x, b.constant(0)); }
+
+int output(Kernel& k, const std::string& name, std::vector<int64_t> shape) {
+  return k.add_buffer(name, DType::f32, std::move(shape), Role::output);
+}
+
+}  // namespace
+
+Kernel gemm(int64_t m, int64_t n, int64_t k, bool bias_relu) {
+  Kernel kernel;
+  kernel.name = "gemm";
+  const int x = kernel.add_buffer("x", DType::f32, {m, k}, Role::input);
+  const int w = kernel.add_buffer("w", DType::f32, {k, n}, Role::constant);
+  StageBuilder acc(kernel, "acc", {{"m", m}, {"n", n}}, {{"k", k}});
+  const int product = acc.mul(acc.load(x, {v(0), v(2)}), acc.load(w, {v(2), v(1)}));
+  if (!bias_relu) {
+    acc.finish(product, Reduction::sum, output(kernel, "y", {m, n}));
+    return kernel;
+  }
+  const int a = acc.finish(product, Reduction::sum);
+  const int bias = kernel.add_buffer("b", DType::f32, {n}, Role::constant);
+  StageBuilder y(kernel, "y", {{"m", m}, {"n", n}});
+  y.finish(relu(y, y.add(y.load(a, {v(0), v(1)}), y.load(bias, {v(1)}))), Reduction::none, output(kernel, "y", {m, n}));
+  return kernel;
+}
+
+Kernel batched_gemm(int64_t batch, int64_t m, int64_t n, int64_t k, bool transposed) {
+  Kernel kernel;
+  kernel.name = "batched_gemm";
+  const int x = kernel.add_buffer("x", DType::f32, {batch, m, k}, Role::input);
+  const int w = kernel.add_buffer(
+      "w", DType::f32, transposed ? std::vector<int64_t>{batch, n, k} : std::vector<int64_t>{batch, k, n}, Role::input);
+  StageBuilder acc(kernel, "acc", {{"b", batch}, {"m", m}, {"n", n}}, {{"k", k}});
+  const auto second = transposed ? std::vector<Index>{v(0), v(2), v(3)} : std::vector<Index>{v(0), v(3), v(2)};
+  acc.finish(acc.mul(acc.load(x, {v(0), v(1), v(3)}), acc.load(w, second)), Reduction::sum,
+             output(kernel, "y", {batch, m, n}));
+  return kernel;
+}
+
+Kernel convolution(const ConvShape& s, bool residual) {
+  Kernel kernel;
+  kernel.name = "convolution";
+  const int64_t oh = (s.height + 2 * s.pad - s.window) / s.stride + 1;
+  const int64_t ow = (s.width + 2 * s.pad - s.window) / s.stride + 1;
+  const int x = kernel.add_buffer("x", DType::f32, {1, s.channels, s.height, s.width}, Role::input);
+  if (s.blocked_input)
+    kernel.buffers[static_cast<size_t>(x)].layout =
+        channels_blocked(kernel.buffers[static_cast<size_t>(x)].shape, s.block);
+  const int w =
+      kernel.add_buffer("w", DType::f32, {s.outputs, s.depthwise ? 1 : s.channels, s.window, s.window}, Role::constant);
+  const int bias = kernel.add_buffer("b", DType::f32, {s.outputs}, Role::constant);
+  std::vector<Axis> reduction;
+  if (!s.depthwise) reduction.push_back({"c", s.channels});
+  reduction.push_back({"fy", s.window});
+  reduction.push_back({"fx", s.window});
+  StageBuilder acc(kernel, "acc", {{"n", 1}, {"o", s.outputs}, {"y", oh}, {"x", ow}}, reduction);
+  const int fy = s.depthwise ? 4 : 5, fx = fy + 1;
+  const Index iy = v(2) * s.stride + v(fy) - Index(s.pad);
+  const Index ix = v(3) * s.stride + v(fx) - Index(s.pad);
+  if (s.pad > 0)
+    for (const auto& condition : {iy, Index(s.height - 1) - iy, ix, Index(s.width - 1) - ix}) acc.where(condition);
+  const Index c = s.depthwise ? v(1) : v(4);
+  const int product =
+      acc.mul(acc.load(x, {v(0), c, iy, ix}), acc.load(w, {v(1), s.depthwise ? Index(0) : v(4), v(fy), v(fx)}));
+  const int a = acc.finish(product, Reduction::sum);
+  StageBuilder y(kernel, "y", {{"n", 1}, {"o", s.outputs}, {"y", oh}, {"x", ow}});
+  int value = y.add(y.load(a, {v(0), v(1), v(2), v(3)}), y.load(bias, {v(1)}));
+  if (residual) {
+    const int r = kernel.add_buffer("r", DType::f32, {1, s.outputs, oh, ow}, Role::input);
+    kernel.buffers[static_cast<size_t>(r)].layout = channels_blocked({1, s.outputs, oh, ow}, s.block);
+    value = y.add(value, y.load(r, {v(0), v(1), v(2), v(3)}));
+  }
+  const int out = output(kernel, "y", {1, s.outputs, oh, ow});
+  kernel.buffers[static_cast<size_t>(out)].layout = channels_blocked({1, s.outputs, oh, ow}, s.block);
+  y.finish(relu(y, value), Reduction::none, out);
+  return kernel;
+}
+
+Kernel max_pool(int64_t channels, int64_t size, int64_t window, int64_t stride, int64_t pad, int64_t block) {
+  Kernel kernel;
+  kernel.name = "max_pool";
+  const int64_t o = (size + 2 * pad - window) / stride + 1;
+  const int x = kernel.add_buffer("x", DType::f32, {1, channels, size, size}, Role::input);
+  kernel.buffers[static_cast<size_t>(x)].layout = channels_blocked({1, channels, size, size}, block);
+  const int out = output(kernel, "y", {1, channels, o, o});
+  kernel.buffers[static_cast<size_t>(out)].layout = channels_blocked({1, channels, o, o}, block);
+  StageBuilder y(kernel, "y", {{"n", 1}, {"c", channels}, {"y", o}, {"x", o}}, {{"fy", window}, {"fx", window}});
+  const Index iy = v(2) * stride + v(4) - Index(pad), ix = v(3) * stride + v(5) - Index(pad);
+  for (const auto& condition : {iy, Index(size - 1) - iy, ix, Index(size - 1) - ix}) y.where(condition);
+  y.finish(y.load(x, {v(0), v(1), iy, ix}), Reduction::max, out);
+  return kernel;
+}
+
+Kernel softmax(int64_t rows, int64_t columns) {
+  Kernel kernel;
+  kernel.name = "softmax";
+  const int x = kernel.add_buffer("x", DType::f32, {rows, columns}, Role::input);
+  StageBuilder hi(kernel, "hi", {{"r", rows}}, {{"c", columns}});
+  const int h = hi.finish(hi.load(x, {v(0), v(1)}), Reduction::max);
+  StageBuilder e(kernel, "e", {{"r", rows}, {"c", columns}});
+  const int ex = e.finish(e.unary(Op::exp, e.sub(e.load(x, {v(0), v(1)}), e.load(h, {v(0)}))));
+  StageBuilder z(kernel, "z", {{"r", rows}}, {{"c", columns}});
+  const int sum = z.finish(z.load(ex, {v(0), v(1)}), Reduction::sum);
+  StageBuilder y(kernel, "y", {{"r", rows}, {"c", columns}});
+  y.finish(y.div(y.load(ex, {v(0), v(1)}), y.load(sum, {v(0)})), Reduction::none, output(kernel, "y", {rows, columns}));
+  return kernel;
+}
+
+Kernel layer_norm(int64_t rows, int64_t columns) {
+  Kernel kernel;
+  kernel.name = "layer_norm";
+  const int x = kernel.add_buffer("x", DType::f32, {rows, columns}, Role::input);
+  const int g = kernel.add_buffer("g", DType::f32, {columns}, Role::constant);
+  const int b = kernel.add_buffer("b", DType::f32, {columns}, Role::constant);
+  StageBuilder mean(kernel, "mean", {{"r", rows}}, {{"c", columns}});
+  const int m = mean.finish(mean.mul(mean.load(x, {v(0), v(1)}), mean.constant(1.0 / static_cast<double>(columns))),
+                            Reduction::sum);
+  StageBuilder var(kernel, "variance", {{"r", rows}}, {{"c", columns}});
+  const int d = var.sub(var.load(x, {v(0), v(1)}), var.load(m, {v(0)}));
+  const int s = var.finish(var.mul(d, d), Reduction::sum);
+  StageBuilder scale(kernel, "scale", {{"r", rows}});
+  const int var_mean = scale.mul(scale.load(s, {v(0)}), scale.constant(1.0 / static_cast<double>(columns)));
+  const int r =
+      scale.finish(scale.div(scale.constant(1), scale.unary(Op::sqrt, scale.add(var_mean, scale.constant(1e-5)))));
+  StageBuilder y(kernel, "y", {{"r", rows}, {"c", columns}});
+  const int centred = y.sub(y.load(x, {v(0), v(1)}), y.load(m, {v(0)}));
+  y.finish(y.add(y.mul(y.mul(centred, y.load(r, {v(0)})), y.load(g, {v(1)})), y.load(b, {v(1)})), Reduction::none,
+           output(kernel, "y", {rows, columns}));
+  return kernel;
+}
+
+Kernel attention(int64_t heads, int64_t queries, int64_t keys, int64_t depth, bool causal) {
+  // Operands and result as projections leave them: [token][head * depth].
+  Kernel kernel;
+  kernel.name = "attention";
+  const int64_t width = heads * depth;
+  const int q = kernel.add_buffer("q", DType::f32, {queries, width}, Role::input);
+  const int k = kernel.add_buffer("k", DType::f32, {keys, width}, Role::input);
+  const int val = kernel.add_buffer("v", DType::f32, {keys, width}, Role::input);
+  StageBuilder p(kernel, "p", {{"h", heads}, {"i", queries}, {"j", keys}}, {{"d", depth}});
+  const int score =
+      p.finish(p.mul(p.load(q, {v(1), v(0) * depth + v(3)}), p.load(k, {v(2), v(0) * depth + v(3)})), Reduction::sum);
+  StageBuilder s(kernel, "s", {{"h", heads}, {"i", queries}, {"j", keys}});
+  int scaled = s.mul(s.load(score, {v(0), v(1), v(2)}), s.constant(1 / std::sqrt(static_cast<double>(depth))));
+  if (causal) {
+    const int allowed =
+        s.node(Op::le, DType::boolean, s.index(v(2), DType::i32), s.index(v(1) + Index(keys - queries), DType::i32));
+    scaled = s.select(allowed, scaled, s.constant(-1e30));
+  }
+  const int sc = s.finish(scaled);
+  StageBuilder hi(kernel, "hi", {{"h", heads}, {"i", queries}}, {{"j", keys}});
+  const int m = hi.finish(hi.load(sc, {v(0), v(1), v(2)}), Reduction::max);
+  StageBuilder e(kernel, "e", {{"h", heads}, {"i", queries}, {"j", keys}});
+  const int ex = e.finish(e.unary(Op::exp, e.sub(e.load(sc, {v(0), v(1), v(2)}), e.load(m, {v(0), v(1)}))));
+  StageBuilder z(kernel, "z", {{"h", heads}, {"i", queries}}, {{"j", keys}});
+  const int sum = z.finish(z.load(ex, {v(0), v(1), v(2)}), Reduction::sum);
+  StageBuilder o(kernel, "o", {{"h", heads}, {"i", queries}, {"d", depth}}, {{"j", keys}});
+  const int acc =
+      o.finish(o.mul(o.load(ex, {v(0), v(1), v(3)}), o.load(val, {v(3), v(0) * depth + v(2)})), Reduction::sum);
+  StageBuilder y(kernel, "y", {{"h", heads}, {"i", queries}, {"d", depth}});
+  y.finish(y.div(y.load(acc, {v(0), v(1), v(2)}), y.load(sum, {v(0), v(1)})), Reduction::none,
+           output(kernel, "y", {queries, width}), {v(1), v(0) * depth + v(2)});
+  return kernel;
+}
+
+Kernel transpose(int64_t a, int64_t b, int64_t c) {
+  Kernel kernel;
+  kernel.name = "transpose";
+  const int x = kernel.add_buffer("x", DType::f32, {a, b, c}, Role::input);
+  StageBuilder y(kernel, "y", {{"b", b}, {"c", c}, {"a", a}});
+  y.finish(y.load(x, {v(2), v(0), v(1)}), Reduction::none, output(kernel, "y", {b, c, a}));
+  return kernel;
+}
+
+Kernel elementwise(int64_t a, int64_t b) {
+  Kernel kernel;
+  kernel.name = "elementwise";
+  const int x = kernel.add_buffer("x", DType::f32, {a, b}, Role::input);
+  const int z = kernel.add_buffer("z", DType::f32, {a, b}, Role::input);
+  StageBuilder y(kernel, "y", {{"a", a}, {"b", b}});
+  const int sum = y.add(y.load(x, {v(0), v(1)}), y.load(z, {v(0), v(1)}));
+  y.finish(y.mul(sum, y.unary(Op::tanh, sum)), Reduction::none, output(kernel, "y", {a, b}));
+  return kernel;
+}
+
+Kernel mean_of_pixels(int64_t channels, int64_t size, int64_t block) {
+  Kernel kernel;
+  kernel.name = "mean";
+  const int x = kernel.add_buffer("x", DType::f32, {1, channels, size, size}, Role::input);
+  kernel.buffers[static_cast<size_t>(x)].layout = channels_blocked({1, channels, size, size}, block);
+  StageBuilder sum(kernel, "sum", {{"n", 1}, {"c", channels}}, {{"y", size}, {"x", size}});
+  const int s = sum.finish(sum.load(x, {v(0), v(1), v(2), v(3)}), Reduction::sum);
+  StageBuilder y(kernel, "y", {{"n", 1}, {"c", channels}});
+  y.finish(y.mul(y.load(s, {v(0), v(1)}), y.constant(1.0 / static_cast<double>(size * size))), Reduction::none,
+           output(kernel, "y", {1, channels}));
+  return kernel;
+}
+
+}  // namespace rooftune::testing

@@ -1,0 +1,30 @@
+// Kernels as operators lower to, for property tests and benchmarks of schedules and code generation.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "kernel/kernel.h"
+
+namespace rooftune::testing {
+
+kernel::Kernel gemm(int64_t m, int64_t n, int64_t k, bool bias_relu = true);
+kernel::Kernel batched_gemm(int64_t batch, int64_t m, int64_t n, int64_t k,
+                            bool transposed);  // both operands activations
+
+struct ConvShape {
+  int64_t channels = 64, outputs = 64, height = 56, width = 56, window = 3, stride = 1, pad = 1;
+  bool depthwise = false;
+  int64_t block = 16;  // of the channels in memory; 0: row-major
+  bool blocked_input = true;
+};
+/// Convolution + bias + ReLU (+ residual).
+kernel::Kernel convolution(const ConvShape& shape, bool residual = false);
+kernel::Kernel max_pool(int64_t channels, int64_t size, int64_t window, int64_t stride, int64_t pad, int64_t block);
+kernel::Kernel softmax(int64_t rows, int64_t columns);
+kernel::Kernel layer_norm(int64_t rows, int64_t columns);
+kernel::Kernel attention(int64_t heads, int64_t queries, int64_t keys, int64_t depth, bool causal);
+kernel::Kernel transpose(int64_t a, int64_t b, int64_t c);
+kernel::Kernel elementwise(int64_t a, int64_t b);
+kernel::Kernel mean_of_pixels(int64_t channels, int64_t size, int64_t block);
+
+}  // namespace rooftune::testing

@@ -1,0 +1,150 @@
+// Runs graphs by the operator catalogue's references, and single nodes by the interpreter of their lowering, for the
+// property tests under tests/ops, which compare both with onnxruntime.
+//
+//   run_reference FOLDER…     each holds graph.txt (ir text form) and inputs.safetensors (by input name)
+//
+// Writes FOLDER/outputs.safetensors: "reference.<i>" and, where every node has a lowering, "lowered.<i>"; metadata
+// "error" (an InputError or a disagreement of shape inference) or "rejected" (why a lowering declined). Input dims may
+// be symbolic in graph.txt: inference is then checked against the shapes that came out.
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+
+#include "ir/safetensors.h"
+#include "kernel/interpreter.h"
+#include "ops/op.h"
+
+namespace rooftune {
+namespace {
+
+using ir::Tensor;
+
+std::string read_text(const std::string& path) {
+  std::ifstream in(path);
+  if (!in) throw EnvironmentError("cannot read {}", path);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+/// Compares the types inferred from symbolic inputs with the tensors of a run.
+void check_inference(const ir::Graph& graph, const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs) {
+  std::map<std::string, ir::Dim> symbols;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const ir::Type& type = graph.type(graph.inputs[i]);
+    for (size_t d = 0; type.is_tensor() && d < type.shape().size(); ++d) {
+      const ir::Dim& dim = type.shape()[d];
+      if (!dim.is_static()) symbols.emplace(dim.to_string(), inputs[i].shape()[d]);
+    }
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const ir::Type& type = graph.type(graph.outputs[i]);
+    if (type.dtype() != outputs[i].dtype())
+      throw InputError("output {} was inferred as {}, it is {}", i, type.to_string(), ir::name(outputs[i].dtype()));
+    if (!type.has_rank()) continue;
+    bool same = type.rank() == outputs[i].rank();
+    for (size_t d = 0; same && d < type.shape().size(); ++d) {
+      const ir::Dim dim = type.shape()[d].substitute(symbols);
+      same = !dim.is_static() || dim.value() == outputs[i].shape()[d];
+    }
+    if (!same)
+      throw InputError("output {} was inferred as {}, it is {}", i, type.to_string(),
+                       ir::to_string(ir::to_shape(outputs[i].shape())));
+  }
+}
+
+/// Lowers all nodes into one kernel and interprets it; the reason where a node has no lowering or declines.
+std::string lower_and_run(const ir::Graph& graph, const std::vector<Tensor>& inputs, std::vector<Tensor>& outputs) {
+  kernel::Kernel k;
+  k.name = graph.name;
+  std::map<ir::ValueId, int> buffers = {{ir::kNone, -1}};
+  std::vector<Tensor> tensors;
+  auto add = [&](ir::ValueId v, const Tensor& t, kernel::Role role) {
+    if (t.dtype() == ir::DType::string) return;
+    buffers[v] = k.add_buffer(graph.value(v).name, t.dtype(), t.shape(), role);
+    tensors.push_back(t);
+  };
+  for (size_t i = 0; i < inputs.size(); ++i) add(graph.inputs[i], inputs[i], kernel::Role::input);
+  for (size_t v = 0; v < graph.value_capacity(); ++v) {
+    const auto id = static_cast<ir::ValueId>(v);
+    if (const Tensor* t = graph.constant(id)) add(id, *t, kernel::Role::constant);
+  }
+  for (ir::NodeId n : graph.order()) {
+    const ir::Node& node = graph.node(n);
+    const ops::OpDef& def = ops::Catalogue::instance().at(node);
+    if (!def.lower) return node.op + " has no lowering";
+    std::vector<int> from;
+    for (ir::ValueId v : node.inputs) {
+      if (!buffers.count(v)) return "a value has no buffer";
+      from.push_back(buffers.at(v));
+    }
+    ops::LowerContext ctx(graph, node, k, from);
+    def.lower(ctx);
+    if (!ctx.rejection().empty()) return ctx.rejection();
+    for (size_t i = 0; i < node.outputs.size(); ++i) {
+      if (node.outputs[i] != ir::kNone) buffers[node.outputs[i]] = ctx.outputs().at(i);
+    }
+  }
+  std::vector<int> wanted;
+  for (ir::ValueId v : graph.outputs) {
+    if (!buffers.count(v)) return "an output has no buffer";
+    const int buffer = buffers.at(v);
+    if (k.buffers[static_cast<size_t>(buffer)].role != kernel::Role::temporary) return "an output is an input";
+    k.buffers[static_cast<size_t>(buffer)].role = kernel::Role::output;
+    wanted.push_back(buffer);
+  }
+  tensors.resize(k.buffers.size());
+  kernel::verify(k);
+  const std::vector<Tensor> results = kernel::interpret(k, tensors);
+  for (int buffer : wanted) {
+    size_t position = 0;
+    for (int b = 0; b < buffer; ++b) position += k.buffers[static_cast<size_t>(b)].role == kernel::Role::output ? 1 : 0;
+    outputs.push_back(results.at(position));
+  }
+  return "";
+}
+
+ir::Safetensors run_case(const std::string& folder) {
+  const std::string text = read_text(folder + "/graph.txt");
+  const ir::Safetensors given = ir::read_safetensors(folder + "/inputs.safetensors");
+  ir::Safetensors result;
+  try {
+    ir::Graph graph = ir::parse(text), symbolic = ir::parse(text);
+    std::vector<Tensor> inputs;
+    for (ir::ValueId v : graph.inputs) {
+      const Tensor& t = given.tensors.at(graph.value(v).name);
+      graph.value(v).type = ir::Type::tensor(t.dtype(), ir::to_shape(t.shape()));
+      inputs.push_back(t);
+    }
+    ops::infer_types(symbolic);
+    ops::infer_types(graph);
+    const std::vector<Tensor> outputs = ops::evaluate(graph, inputs);
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      if (outputs[i].dtype() != ir::DType::string) result.tensors[fmt::format("reference.{}", i)] = outputs[i];
+      else result.metadata[fmt::format("strings.{}", i)] = fmt::format("{}", fmt::join(outputs[i].strings(), "\n"));
+    }
+    check_inference(symbolic, inputs, outputs);
+    check_inference(graph, inputs, outputs);
+    std::vector<Tensor> lowered;
+    const std::string rejected = lower_and_run(graph, inputs, lowered);
+    if (!rejected.empty()) result.metadata["rejected"] = rejected;
+    for (size_t i = 0; i < lowered.size(); ++i) result.tensors[fmt::format("lowered.{}", i)] = lowered[i];
+  } catch (const Error& e) {
+    result.metadata["error"] = e.what();
+  }
+  return result;
+}
+
+}  // namespace
+}  // namespace rooftune
+
+int main(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string folder = argv[i];
+    try {
+      rooftune::ir::write_safetensors(folder + "/outputs.safetensors", rooftune::run_case(folder));
+    } catch (const std::exception& e) {
+      std::fprintf(stderr, "%s: %s\n", folder.c_str(), e.what());
+      return 1;
+    }
+  }
+  return 0;
+}
