@@ -138,6 +138,14 @@ void infer_recurrent(InferContext& ctx) {
                            (hidden * Dim(cell_of(node).gates)).to_string(), ctx.shape(0)[2].to_string()));
     }
   }
+  if (ctx.has_shape(2)) {
+    const Shape& r = ctx.shape(2);
+    if (!may_equal(r[0], directions) || !may_equal(r[1], hidden * Dim(cell_of(node).gates)) ||
+        !may_equal(r[2], hidden)) {
+      ctx.fail(fmt::format("R is {}, must be [{},{},{}]", to_string(r), directions.to_string(),
+                           (hidden * Dim(cell_of(node).gates)).to_string(), hidden.to_string()));
+    }
+  }
   const Shape& x = ctx.shape(0);
   const Dim steps = x[batch_first ? 1 : 0], batch = x[batch_first ? 0 : 1];
   const Shape state = batch_first ? Shape{batch, directions, hidden} : Shape{directions, batch, hidden};

@@ -341,7 +341,7 @@ def negative_dimension(m):
     m.graph.input[0].type.tensor_type.shape.dim[1].dim_value = -3
 
 
-@corpus.broken("node 'conv1'")
+@corpus.broken("input 'x'")
 def absurd_dimension(m):
     for d in m.graph.input[0].type.tensor_type.shape.dim:
         d.dim_value = 2**62
