@@ -4,8 +4,6 @@ worker.py ENGINE MODEL THREADS INPUTS OUTPUTS
 INPUTS and OUTPUTS are .npz files, or folders of .npy with the file of every name in names.json.
 Prints one JSON line once loaded ({version, load_s, first_ms, ...}), having written the outputs for INPUTS to OUTPUTS; then for each line on stdin (seconds) runs for that long and prints {times_ms, peak_mb}."""
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -64,34 +62,25 @@ class OpenVino:
 
 
 class Rooftune:
-    """Through the CLI: each burst is a `rooftune bench` of the model (.onnx: untuned; .rt: tuned)."""
+    """Through the Python package; an .onnx is compiled first, untuned (`rooftune optimize --budget 0`)."""
 
     def __init__(self, path, threads, inputs):
-        self.program = os.environ.get("ROOFTUNE", str(ROOT / "build/release/bin/rooftune"))
-        self.path, self.threads = path, threads
-        self.folder = tempfile.TemporaryDirectory()
-        for name, value in inputs.items():
-            np.save(f"{self.folder.name}/{name}.npy", value)
-        self.feed = [a for name in inputs for a in ("--input", f"{name}={self.folder.name}/{name}.npy")]
-        self.version = subprocess.run([self.program, "--version"], capture_output=True, text=True).stdout.strip()
-
-    def command(self, *arguments):
-        done = subprocess.run([self.program, *arguments, "--threads", str(self.threads), *self.feed, "--json", "--quiet"],
-                              capture_output=True, text=True)
-        if done.returncode:
-            raise SystemExit(done.stderr.strip())
-        return json.loads(done.stdout)
+        sys.path.insert(0, str(ROOT / "python"))
+        import rooftune
+        self.version = rooftune.__version__
+        self.inputs = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
+        with tempfile.TemporaryDirectory() as folder:
+            if not path.endswith(".rt"):
+                rooftune.optimize(model=path, output=folder, budget="0", threads=threads)
+                path = f"{folder}/model.rt"
+            self.model = rooftune.load(path, threads=threads)
+        self.results = self.model.run(self.inputs)
 
     def run(self):
-        self.command("run", self.path, "--output-dir", self.folder.name + "/out")
+        self.model.run(self.inputs, self.results)    # into the same arrays: no copies
 
     def outputs(self):
-        return {p.stem: np.load(p) for p in Path(self.folder.name, "out").glob("*.npy")}
-
-    def burst(self, seconds):
-        result = self.command("bench", self.path, "--engines", "rooftune", "--duration", f"{seconds}s", "--times")
-        row = result["results"][0]
-        return dict(times_ms=row["times_ms"], load_s=row["load_ms"] / 1e3, peak_mb=row["peak_memory_mb"])
+        return self.results
 
 
 ENGINES = {"rooftune": Rooftune, "onnxruntime": OnnxRuntime, "openvino": OpenVino}
@@ -135,9 +124,8 @@ def main():
     write_arrays(outputs_path, engine.outputs())
     info = dict(version=engine.version, load_s=loaded - start, first_ms=(first - loaded) * 1e3)
     print(json.dumps(info), file=replies, flush=True)
-    burst = getattr(engine, "burst", None) or (lambda seconds: timed_burst(engine, seconds))
     for line in sys.stdin:
-        print(json.dumps(burst(float(line))), file=replies, flush=True)
+        print(json.dumps(timed_burst(engine, float(line))), file=replies, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 // Single kernels on one thread: operations per second of the analytical schedule, and of the best of N random points.
-//   kernel_bench [filter] [points]
+//   kernel_bench [filter] [points] [decision=value ...] [asm|llvm]
+// The named decisions are taken as given in all points; "asm" or "llvm" prints the code of the analytical schedule.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -35,6 +36,15 @@ double median_seconds(testing::KernelRunner& runner) {
 int main(int argc, char** argv) {
   const std::string filter = argc > 1 ? argv[1] : "";
   const int points = argc > 2 ? std::atoi(argv[2]) : 0;
+  kernel::Point given;
+  bool assembly = false;
+  std::string assembly_form;
+  for (int i = 3; i < argc; ++i) {
+    const std::string text = argv[i];
+    if (text == "asm" || text == "llvm") assembly = true, assembly_form = text;
+    const size_t equals = text.find('=');
+    if (equals != std::string::npos) given[text.substr(0, equals)] = std::atoll(text.c_str() + equals + 1);
+  }
   const auto target = testing::host_target();
   auto codegen = codegen::cpu_codegen(target);
   kernel::Machine machine;
@@ -88,11 +98,12 @@ int main(int argc, char** argv) {
       double best = 1e9, first = 0, compile = 0;
       std::string best_text;
       for (int p = 0; p <= points; ++p) {
-        kernel::Point point;
+        kernel::Point point = given;
         if (p > 0)
-          for (const auto& d : kernel::decisions(*kernel, machine))
-            point[d.name] = d.values[random() % d.values.size()];
+          for (const auto& d : kernel::decisions(*kernel, machine, given))
+            if (!given.contains(d.name)) point[d.name] = d.values[random() % d.values.size()];
         const auto schedule = kernel::make_schedule(*kernel, machine, point);
+        if (p == 0 && assembly) std::puts(codegen->dump({&*kernel, &schedule}, assembly_form).c_str());
         const double t = now();
         testing::KernelRunner runner(*codegen, *kernel, schedule, tensors);
         if (p == 0) compile = now() - t;

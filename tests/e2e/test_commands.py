@@ -1,6 +1,8 @@
 """Every command does what the contract says: keys of its JSON document, files, exit codes."""
 import json
 import os
+import resource
+import signal
 import sys
 
 import numpy as np
@@ -226,6 +228,23 @@ WRITERS = [("import", ["-o"], "m.rt"), ("run", ["--output-dir"], "out"), ("optim
 def test_where_nothing_can_be_written(rooftune, files, command, extra, target):
     done = rooftune(command, files["cnn"], *extra, f"/proc/no/{target}")
     assert done.returncode == 3 and "/proc/no" in done.stderr and done.stdout == "", done.stderr
+
+
+@pytest.mark.parametrize("command,extra,target,most", [
+    ("import", (), "x.rt", 64 << 10),
+    ("optimize", ("--budget", "0"), "out", 4 << 20),
+    ("run", (), "outputs", 100)], ids=["import", "optimize", "run"])
+def test_where_the_disk_is_full(rooftune, model, tmp_path, command, extra, target, most):
+    """A file that may not grow any further fails as on a full disk: exit code 4, the path, and nothing left behind."""
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+    to = "--output-dir" if command == "run" else "-o"
+    done = rooftune(command, model("minilm"), *extra, to, tmp_path / target, preexec_fn=limit)
+    assert done.returncode == 4, f"exit {done.returncode}\n{done.stderr}"
+    assert str(tmp_path) in done.stderr and "File too large" in done.stderr
+    assert os.listdir(tmp_path) == []
 
 
 def test_nan_is_valid_json(rooftune, tmp_path):
