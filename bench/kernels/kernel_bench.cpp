@@ -1,12 +1,13 @@
 // Single kernels on one thread: operations per second of the analytical schedule, and of the best of N random points.
-//   kernel_bench [filter] [points] [decision=value ...] [asm|llvm]
-// The named decisions are taken as given in all points; "asm" or "llvm" prints the code of the analytical schedule.
+//   kernel_bench [filter] [points] [decision=value ...] [schedule|asm|llvm]
+// The named decisions are taken as given in all points; "schedule", "asm" and "llvm" print the analytical schedule or its code.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <functional>
 #include <random>
 
+#include "hardware/host.h"
 #include "kernel/algorithms.h"
 #include "kernel/space.h"
 #include "tests/support/kernel_runner.h"
@@ -37,11 +38,10 @@ int main(int argc, char** argv) {
   const std::string filter = argc > 1 ? argv[1] : "";
   const int points = argc > 2 ? std::atoi(argv[2]) : 0;
   kernel::Point given;
-  bool assembly = false;
-  std::string assembly_form;
+  std::string shown;
   for (int i = 3; i < argc; ++i) {
     const std::string text = argv[i];
-    if (text == "asm" || text == "llvm") assembly = true, assembly_form = text;
+    if (text == "asm" || text == "llvm" || text == "schedule") shown = text;
     const size_t equals = text.find('=');
     if (equals != std::string::npos) given[text.substr(0, equals)] = std::atoll(text.c_str() + equals + 1);
   }
@@ -50,6 +50,7 @@ int main(int argc, char** argv) {
   kernel::Machine machine;
   machine.lanes = target.vector_bits / 32;
   machine.registers = target.vector_registers;
+  machine.fmas = hardware::detect_host().vector_fmas();
   using testing::ConvShape;
   std::vector<std::pair<std::string, kernel::Kernel>> kernels;
   auto add = [&](const std::string& name, kernel::Kernel k) {
@@ -103,7 +104,8 @@ int main(int argc, char** argv) {
           for (const auto& d : kernel::decisions(*kernel, machine, given))
             if (!given.contains(d.name)) point[d.name] = d.values[random() % d.values.size()];
         const auto schedule = kernel::make_schedule(*kernel, machine, point);
-        if (p == 0 && assembly) std::puts(codegen->dump({&*kernel, &schedule}, assembly_form).c_str());
+        if (p == 0 && shown == "schedule") std::puts(print(*kernel, schedule).c_str());
+        else if (p == 0 && !shown.empty()) std::puts(codegen->dump({&*kernel, &schedule}, shown).c_str());
         const double t = now();
         testing::KernelRunner runner(*codegen, *kernel, schedule, tensors);
         if (p == 0) compile = now() - t;

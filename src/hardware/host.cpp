@@ -141,6 +141,13 @@ int Host::vector_bits() const {
   return level == "avx512" ? 512 : level == "avx2" ? 256 : 128;
 }
 
+// AMD's cores before family 26 (Zen 5) execute 512-bit operations in two halves (Software Optimization Guide for the Zen 4
+// Microarchitecture, 2.11); all others with such vectors start two a cycle.
+int Host::vector_fmas() const {
+  const bool halves = vector_bits() == 512 && vendor == "AuthenticAMD" && family < 26;
+  return halves || vector_bits() == 128 ? 1 : 2;
+}
+
 std::string Host::key() const {
   std::string readable;
   for (char c : model_name) {

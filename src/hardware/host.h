@@ -25,6 +25,7 @@ struct Host {
   /// Whether all that the level needs is there: "avx512" (f, dq, bw, vl), "avx2" (avx2, fma), else "baseline".
   std::string isa() const;
   int vector_bits() const;  // of the widest usable float vector: 512, 256 or 128
+  int vector_fmas() const;  // multiply-adds of such vectors that start per cycle
   /// Equal for machines on which measurements and tuned kernels carry over; short, fit for a file name.
   std::string key() const;
 };

@@ -91,6 +91,22 @@ struct Checker {
     return "";
   }
 
+  std::string prefetch(const Prefetch& p) const {
+    if (p.stage < 0 || static_cast<size_t>(p.stage) >= kernel.stages.size())
+      return fmt::format("prefetch: there is no stage {}", p.stage);
+    const auto& s = stage(p.stage);
+    const auto& all = plan(p.stage).loops;
+    if (p.loop < 0 || static_cast<size_t>(p.loop) >= all.size() ||
+        all[static_cast<size_t>(p.loop)].kind == LoopKind::vector)
+      return fmt::format("prefetch: stage {} has no loop {} outside of its vectors", s.name, p.loop);
+    if (p.axis < 0 || static_cast<size_t>(p.axis) >= s.axes.size())
+      return fmt::format("prefetch: stage {} has no axis {}", s.name, p.axis);
+    if (std::none_of(s.nodes.begin(), s.nodes.end(),
+                     [&](const ExprNode& node) { return node.op == Op::load && node.buffer == p.buffer; }))
+      return fmt::format("prefetch: stage {} does not read buffer {}", s.name, p.buffer);
+    return "";
+  }
+
   std::string place(int s) const {
     const auto& p = plan(s);
     if (p.at_stage < 0) return p.slide_axis >= 0 ? fmt::format("slide: stage {} is at the root", stage(s).name) : "";
@@ -137,6 +153,8 @@ std::string why_illegal(const Kernel& kernel, const Schedule& schedule) {
     if (auto why = check.place(s); !why.empty()) return why;
     if (auto why = check.vector_loads(s); !why.empty()) return why;
   }
+  for (const auto& p : schedule.prefetch)
+    if (auto why = check.prefetch(p); !why.empty()) return why;
   for (const auto& [buffer, layout] : schedule.prepared) {
     if (buffer < 0 || static_cast<size_t>(buffer) >= kernel.buffers.size() ||
         kernel.buffers[static_cast<size_t>(buffer)].role != Role::constant)

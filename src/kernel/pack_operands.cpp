@@ -1,5 +1,6 @@
 // See rewrites.h.
 #include <algorithm>
+#include <optional>
 
 #include "kernel/analysis.h"
 #include "kernel/rewrites.h"
@@ -27,6 +28,27 @@ int operand_to_pack(const Kernel& kernel, const Stage& stage, int axis, const Ma
   return found;
 }
 
+/// Distance in memory between neighbours of a result along `axis`, where they end up: a temporary whose only reader is an
+/// element-wise map over the same axes has no place of its own. Empty: not a constant distance.
+std::optional<int64_t> final_stride(const Kernel& kernel, int s, int axis, const Machine& machine) {
+  for (;;) {
+    const auto& stage = kernel.stages[static_cast<size_t>(s)];
+    const auto from = readers(kernel, stage.buffer);
+    const bool passes_on = kernel.buffers[static_cast<size_t>(stage.buffer)].role == Role::temporary &&
+                           writes_identity(kernel, stage) && from.size() == 1 &&
+                           !kernel.stages[static_cast<size_t>(from[0])].is_reduction();
+    if (!passes_on) return stride(kernel, stage, stage.buffer, stage.out_indices, axis, machine.lanes);
+    const auto& reader = kernel.stages[static_cast<size_t>(from[0])];
+    for (const auto& node : reader.nodes) {
+      if (node.op != Op::load || node.buffer != stage.buffer) continue;
+      for (size_t d = 0; d < node.indices.size(); ++d)
+        if (plain_axis(node.indices[d]) != static_cast<int>(d))
+          return stride(kernel, stage, stage.buffer, stage.out_indices, axis, machine.lanes);
+    }
+    s = from[0];
+  }
+}
+
 }  // namespace
 
 void pack_operands(Kernel& kernel, const Machine& machine) {
@@ -35,7 +57,7 @@ void pack_operands(Kernel& kernel, const Machine& machine) {
     if (!is_contraction(stage) || stage.spatial == 0 || !stage.where.empty()) continue;
     const int axis = stage.spatial - 1;
     // Vectors along the last axis only where results can be stored so.
-    const auto store = stride(kernel, stage, stage.buffer, stage.out_indices, axis, machine.lanes);
+    const auto store = final_stride(kernel, static_cast<int>(s), axis, machine);
     if (!store || *store != 1) continue;
     if (stage.axes[static_cast<size_t>(axis)].extent < machine.lanes / 2) continue;
     const int n = operand_to_pack(kernel, stage, axis, machine);

@@ -208,15 +208,19 @@ class Parser {
   }
 
   void parse_prefetch(const std::vector<std::string_view>& words) {
-    if (words.size() != 2) fail(words[0], "expected buffer@stage.loop+distance after it");
+    constexpr const char* kForm = "expected buffer@stage.loop+axis/distance";
+    if (words.size() != 2) fail(words[0], "{} after it", kForm);
     std::string_view word = words[1];
     size_t at = word.find('@'), plus = word.rfind('+');
-    if (at == std::string_view::npos || plus == std::string_view::npos || plus < at)
-      fail(word, "expected buffer@stage.loop+distance");
+    size_t slash = word.rfind('/');
+    if (at == std::string_view::npos || plus == std::string_view::npos || plus < at ||
+        slash == std::string_view::npos || slash < plus)
+      fail(word, "{}", kForm);
     Prefetch p;
     p.buffer = buffer(word, word.substr(0, at));
     std::tie(p.stage, p.loop) = stage_and_loop(word, word.substr(at + 1, plus - at - 1));
-    p.distance = integer(word, word.substr(plus + 1), "a distance");
+    p.axis = axis(word, p.stage, word.substr(plus + 1, slash - plus - 1));
+    p.distance = integer(word, word.substr(slash + 1), "a distance");
     schedule_.prefetch.push_back(p);
   }
 
@@ -242,8 +246,9 @@ std::string print(const Kernel& kernel, const Schedule& schedule) {
   for (const auto& [b, layout] : schedule.prepared)
     lines.emplace_back(buffer(b), fmt::format(" {}", layout.to_string()));
   for (const Prefetch& p : schedule.prefetch) {
-    lines.emplace_back(
-        "prefetch", fmt::format(" {}@{}.{}+{}", buffer(p.buffer), label(kernel.stages, p.stage), p.loop, p.distance));
+    lines.emplace_back("prefetch",
+                       fmt::format(" {}@{}.{}+{}/{}", buffer(p.buffer), label(kernel.stages, p.stage), p.loop,
+                                   label(kernel.stages[static_cast<size_t>(p.stage)].axes, p.axis), p.distance));
   }
   size_t width = 0;
   for (const auto& line : lines) width = std::max(width, line.first.size() + 1);

@@ -8,7 +8,8 @@
 //   $1:  (1,48,64)(0,1,768)(1,1,48)        buffer 1 (a constant) prepared once in this layout
 // A stage may also say ~y (its axis y slides) and the layout of its buffer; prefetches stand on lines of their own:
 //   u:   @d.1 ~y y x:u c:v (1,1,3)(2,1,56)(0,1,144)
-//   prefetch: $1@acc.0+4                   buffer 1 as read by acc, 4 iterations of acc's first loop ahead
+//   prefetch: $0@acc.0+x/14                in each turn of acc's first loop, what acc reads of buffer 0 there, but 14
+//                                          further along x
 // Buffers go by number and not by name, so that the text fits every kernel with the same hash (parsing takes a
 // constant's name too); stages and axes whose names are no identifiers, or not unique, go as #number.
 #pragma once
@@ -40,10 +41,13 @@ struct StagePlan {
   bool operator==(const StagePlan&) const = default;
 };
 
-struct Prefetch {  // of `buffer` as read by `stage`, `distance` iterations of its loop `loop` ahead
+/// In each turn of `stage`'s loop `loop`: what the turn reads of `buffer`, but `distance` further along `axis`, is brought
+/// into the first-level cache. It changes no result; what lies outside of the buffer does no harm.
+struct Prefetch {
   int stage = 0;
   int buffer = 0;
   int loop = 0;
+  int axis = 0;
   int64_t distance = 1;
   bool operator==(const Prefetch&) const = default;
 };

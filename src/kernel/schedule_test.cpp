@@ -26,7 +26,7 @@ TEST(Schedule, ReadsAndWritesTheForm) {
       "acc:      @y.1 k m:u n/16:u n:v\n"
       "y:        n/48 m/8:p m:u n/16:u n:v\n"
       "$1:       (1,48,64)(0,1,768)(1,1,48)\n"
-      "prefetch: $1@acc.0+4\n";
+      "prefetch: $1@acc.0+k/4\n";
   Schedule s = parse_schedule(kernel, text);
   EXPECT_EQ(print(kernel, s), text);
   EXPECT_EQ(s.stages[0].at_stage, 1);
@@ -37,11 +37,11 @@ TEST(Schedule, ReadsAndWritesTheForm) {
                                                   {1, 1, LoopKind::vector}}));
   EXPECT_EQ(s.stages[1].loops[1], (Loop{0, 8, LoopKind::parallel}));
   EXPECT_EQ(s.prepared, (std::vector<std::pair<int, Layout>>{{1, Layout::parse("(1,48,64)(0,1,768)(1,1,48)")}}));
-  EXPECT_EQ(s.prefetch, (std::vector<Prefetch>{{0, 1, 0, 4}}));
+  EXPECT_EQ(s.prefetch, (std::vector<Prefetch>{{0, 1, 0, 2, 4}}));
   // Spacing, order of lines, names of constants and empty lines are free.
   EXPECT_EQ(parse_schedule(kernel,
                            "\n onnx::w:  (1,48,64)(0,1,768)(1,1,48)\r\ny: n/48 m/8:p\tm:u n/16:u n:v \n\nprefetch: "
-                           "onnx::w@acc.0+4\nacc: @y.1 k m:u n/16:u n:v"),
+                           "onnx::w@acc.0+k/4\nacc: @y.1 k m:u n/16:u n:v"),
             s);
 }
 
@@ -97,8 +97,9 @@ TEST(Schedule, MistakesNameLineAndWord) {
   rejects("acc: k\ny: m\n$0: (0,1,128)(1,1,768)", {"line 3", "'$0:'", "only constants"});
   rejects("acc: k\ny: m\n$9: (0,1,128)", {"no buffer $9"});
   rejects("acc: k\ny: m\n$1:", {"one layout"});
-  rejects("acc: k\ny: m\nprefetch: $1@acc+4", {"'$1@acc+4'", "stage.loop"});
-  rejects("acc: k\ny: m\nprefetch: acc.0+4", {"buffer@stage.loop+distance"});
+  rejects("acc: k\ny: m\nprefetch: $1@acc+k/4", {"'$1@acc+k/4'", "stage.loop"});
+  rejects("acc: k\ny: m\nprefetch: acc.0+4", {"buffer@stage.loop+axis/distance"});
+  rejects("acc: k\ny: m\nprefetch: $1@acc.0+z/4", {"no axis"});
   rejects("acc: #9\ny: m", {"'#9'", "no axis"});
 }
 
@@ -119,7 +120,7 @@ RC_GTEST_PROP(Schedule, TextParsesBack, ()) {
     s.stages.push_back(plan);
   }
   if (below(2)) s.prepared.emplace_back(1, Layout::blocked({768, 3072}, {1, 0}, {{1, 1 + below(64)}}));
-  for (int n = below(3); n > 0; n--) s.prefetch.push_back({below(2), below(2), below(4), below(9)});
+  for (int n = below(3); n > 0; n--) s.prefetch.push_back({below(2), below(2), below(4), below(2), below(9)});
   std::string text = print(kernel, s);
   RC_LOG() << text;
   RC_ASSERT(parse_schedule(kernel, text) == s);

@@ -17,20 +17,22 @@ std::vector<int64_t> up_to(std::vector<int64_t> values, int64_t most) {
   return values;
 }
 
-/// Cycles per reduction step of a register tile of `rows` x `vectors`: multiply-adds (one vector a cycle; at least eight
-/// in flight to hide their latency), or loads (a vector of the second operand each, half a cycle per broadcast row).
-double step_cycles(int64_t rows, int64_t vectors) {
-  return std::max(
-      {static_cast<double>(rows * vectors), 8.0, static_cast<double>(vectors) + 0.5 * static_cast<double>(rows)});
+/// Cycles per reduction step of a register tile of `rows` x `vectors`: multiply-adds (enough of them in flight to hide
+/// their latency of four cycles, and some to spare), or loads (a vector of the second operand each, half a cycle per
+/// broadcast row).
+double step_cycles(int64_t rows, int64_t vectors, int fmas) {
+  const double in_flight = fmas == 1 ? 8 : 10;
+  return std::max({static_cast<double>(rows * vectors) / fmas, in_flight / fmas,
+                   static_cast<double>(vectors) / fmas + 0.5 * static_cast<double>(rows)});
 }
 
 /// The same for a whole extent cut into tiles, remainders included.
-double tiled_cycles(int64_t row_extent, int64_t vector_extent, int64_t rows, int64_t vectors) {
+double tiled_cycles(int64_t row_extent, int64_t vector_extent, int64_t rows, int64_t vectors, int fmas) {
   double total = 0;
   for (int64_t v = 0; v < vector_extent; v += vectors) {
     const int64_t nv = std::min(vectors, vector_extent - v);
-    total += static_cast<double>(row_extent / rows) * step_cycles(rows, nv);
-    if (row_extent % rows != 0) total += step_cycles(row_extent % rows, nv);
+    total += static_cast<double>(row_extent / rows) * step_cycles(rows, nv, fmas);
+    if (row_extent % rows != 0) total += step_cycles(row_extent % rows, nv, fmas);
   }
   return total;
 }
@@ -282,8 +284,8 @@ Sketch::Tile Sketch::choose_tile(int s, const std::vector<int64_t>& extent) {
         double cost = 0;
         for (int64_t y = 0; y < second; y += r2) {
           const int64_t n = std::min(r2, second - y);
-          if (n > 1 || r2 > 1) cost += tiled_cycles(first * n, vector_extent, r * n, v);
-          else cost += tiled_cycles(first, vector_extent, r, v);
+          if (n > 1 || r2 > 1) cost += tiled_cycles(first * n, vector_extent, r * n, v, machine_.fmas);
+          else cost += tiled_cycles(first, vector_extent, r, v, machine_.fmas);
         }
         cost *= 1 + 0.002 * static_cast<double>(r * r2 * v > 24 ? r * r2 * v - 24 : 0);  // spills near the limit
         if (cost < best * 0.999) best = cost, best_vectors = v, best_rows = r, best_second = r2;
@@ -333,7 +335,8 @@ std::vector<Loop> Sketch::reduction_loops(int s, const Tile& tile, const std::st
       }
     }
     const int64_t extent = stage.axes[static_cast<size_t>(a)].extent;
-    if (block > 1 && block < extent && !small.empty()) outer.push_back({a, block, LoopKind::serial});
+    if (ahead_ && block == 0) block = machine_.lanes;
+    if (block > 1 && block < extent && (ahead_ || !small.empty())) outer.push_back({a, block, LoopKind::serial});
     if (a == large.back()) {
       const auto legal = up_to({1, 2, 4, 8}, extent);
       const int64_t unroll =
@@ -480,6 +483,63 @@ void Sketch::prepare_constants(int s, const std::vector<Loop>& order) {
 
 // ------------------------------------------------------------------------------------------------------------ plans
 
+int64_t Sketch::operand_bytes(int buffer) const {
+  const auto& b = kernel_.buffers[static_cast<size_t>(buffer)];
+  int64_t elements = 1;
+  for (int64_t e : b.shape) elements *= e;
+  return static_cast<int64_t>(ir::byte_size(b.dtype, static_cast<size_t>(elements)));
+}
+
+/// The operand of a contraction whose elements are broadcast to vectors, each read once per panel; -1: none.
+int Sketch::streamed_operand(int s, const Tile& tile) const {
+  const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+  if (!is_contraction(stage) || tile.vector_axis < 0 || tile.vector_reduces) return -1;
+  int reduced = 0;
+  for (size_t a = static_cast<size_t>(stage.spatial); a < stage.axes.size(); ++a) reduced += stage.axes[a].extent > 1;
+  if (reduced != 1) return -1;  // windows overlap: their elements are read again and again
+  for (const auto& node : stage.nodes) {
+    if (node.op != Op::load || inside_.contains(node.buffer)) continue;
+    if (kernel_.buffers[static_cast<size_t>(node.buffer)].role == Role::constant) continue;
+    bool vector = false, reduces = false;
+    for (const auto& index : node.indices) {
+      vector = vector || index.uses(tile.vector_axis);
+      for (size_t a = static_cast<size_t>(stage.spatial); a < stage.axes.size(); ++a)
+        reduces = reduces || index.uses(static_cast<int>(a));
+    }
+    if (!vector && reduces) return node.buffer;
+  }
+  return -1;
+}
+
+/// 0: panels of the vector operand outside, rows inside; 1: the other way round. What is inside is read again for every
+/// turn of what is outside: that should be what stays in the second-level cache.
+int64_t Sketch::cheaper_order(int s, const Tile& tile) const {
+  const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+  const int rows = streamed_operand(s, tile);
+  if (rows < 0) return 0;
+  int64_t panels = -1, weights = 0, tiles = 1;
+  for (const auto& node : stage.nodes)
+    if (node.op == Op::load && node.buffer != rows &&
+        std::any_of(node.indices.begin(), node.indices.end(), [&](const Index& e) { return e.uses(tile.vector_axis); }))
+      weights = operand_bytes(node.buffer);
+  panels = ceil_div(stage.axes[static_cast<size_t>(tile.vector_axis)].extent, tile.vector_step(machine_.lanes));
+  for (int a = 0; a < stage.spatial; ++a) {
+    if (a == tile.vector_axis) continue;
+    int64_t step = 1;
+    for (const auto& [axis, n] : tile.rows)
+      if (axis == a) step = n;
+    tiles *= ceil_div(stage.axes[static_cast<size_t>(a)].extent, step);
+  }
+  auto cost = [&](int64_t bytes,
+                  int64_t times) {  // a byte from beyond the second level costs as much as four from there
+    return static_cast<double>(bytes) *
+           (bytes <= machine_.l2 / 2 ? 4.0 + static_cast<double>(times - 1) : 4.0 * static_cast<double>(times));
+  };
+  return cost(operand_bytes(rows), panels) + cost(weights, 1) <= cost(operand_bytes(rows), 1) + cost(weights, tiles)
+             ? 0
+             : 1;
+}
+
 /// One reduction (or map) with its maps around it: the tile over the shared axes is the register tile.
 void Sketch::plan_register_tile(const Group& group, int reduction) {
   const auto& root = kernel_.stages[static_cast<size_t>(group.root)];
@@ -519,7 +579,7 @@ void Sketch::plan_register_tile(const Group& group, int reduction) {
     const auto sharing = tile.vector_axis >= 0 ? row_axes(stage, tile.vector_axis) : std::vector<int>{};
     for (const auto& o : others)
       (std::find(sharing.begin(), sharing.end(), o.axis) != sharing.end() ? inside : batch).push_back(o);
-    const int64_t order = choose_(stage.name + ".order", {0, 1, 2}, 0);
+    const int64_t order = choose_(stage.name + ".order", {0, 1, 2}, cheaper_order(reduction, tile));
     outer = batch;
     auto append = [&](const std::vector<Outer>& more) { outer.insert(outer.end(), more.begin(), more.end()); };
     const bool blockable = order == 0 && inside.empty() && rows.size() == 1 && !vector.empty();
@@ -549,7 +609,22 @@ void Sketch::plan_register_tile(const Group& group, int reduction) {
     root_plan.loops.push_back({a, std::max<int64_t>(1, root.axes[static_cast<size_t>(a)].extent), LoopKind::serial});
   }
   const size_t outer_loops = std::max(outer.size(), root_plan.loops.size());
+  // The rows of the next tile are asked for while this one is computed.
+  const int streamed = streamed_operand(reduction, tile);
+  const auto moving =
+      std::find_if(outer.rbegin(), outer.rend(), [&](const Outer& o) { return o.axis != tile.vector_axis; });
+  const bool can_ask = streamed >= 0 && moving != outer.rend();
+  ahead_ = can_ask && choose_(stage.name + ".ahead", {0, 1}, operand_bytes(streamed) > machine_.l2 / 2 ? 1 : 0) != 0;
   const auto inner = inner_loops(reduction, tile, tile_extent, stage.name);
+  if (ahead_) {
+    const size_t before = reduction == group.root ? outer_loops : 0;
+    for (size_t i = 0; i < inner.size() && ahead_; ++i) {
+      if (inner[i].axis < stage.spatial || inner[i].step == 1) continue;
+      schedule_.prefetch.push_back({reduction, streamed, static_cast<int>(before + i), moving->axis, moving->step});
+      ahead_ = false;
+    }
+    ahead_ = false;
+  }
   order.insert(order.end(), inner.begin(), inner.end());
   prepare_constants(reduction, order);
   if (reduction == group.root) {

@@ -51,6 +51,9 @@ class Sketch {
   std::vector<int> row_axes(const Stage& stage, int vector_axis) const;
   std::vector<Loop> inner_loops(int stage, const Tile& tile, const std::vector<int64_t>& extent,
                                 const std::string& name);
+  int64_t operand_bytes(int buffer) const;
+  int streamed_operand(int stage, const Tile& tile) const;
+  int64_t cheaper_order(int stage, const Tile& tile) const;
   std::vector<Loop> reduction_loops(int stage, const Tile& tile, const std::string& name);
   void mark_parallel(int stage, size_t outer_loops);
   void temporary_layout(int stage, const Tile& tile);
@@ -62,6 +65,7 @@ class Sketch {
   Choose choose_;
   Schedule schedule_;
   std::set<int> inside_;  // temporaries that are computed inside another stage
+  bool ahead_ = false;    // the reduction being planned asks for its next rows in blocks of its reduction axis
 };
 
 }  // namespace rooftune::kernel

@@ -15,6 +15,7 @@ namespace rooftune::kernel {
 struct Machine {
   int lanes = 16;         // f32 lanes of a vector register
   int registers = 32;     // vector registers
+  int fmas = 1;           // vector multiply-adds that start per cycle, and loads of whole vectors
   int64_t l1 = 32 << 10;  // bytes, per core
   int64_t l2 = 1 << 20;   // bytes, per core
   int64_t l3 = 32 << 20;  // bytes, shared

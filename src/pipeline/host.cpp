@@ -28,6 +28,7 @@ HostTarget host_target(const Request& request) {
   }
   target.machine.lanes = target.cpu.vector_bits / 32;
   target.machine.registers = target.cpu.vector_registers;
+  target.machine.fmas = target.host.vector_fmas();
   for (const auto& cache : target.host.caches) {
     const auto bytes = static_cast<int64_t>(cache.bytes);
     if (cache.level == 1) target.machine.l1 = bytes;

@@ -13,7 +13,7 @@ using namespace kernel;
 
 // One core of a present-day server CPU; only ratios matter.
 constexpr double kClock = 3e9;
-constexpr double kLatency = 8;                                 // multiply-adds in flight that hide their latency
+constexpr double kInFlight[] = {8, 10};  // multiply-adds in flight that hide their latency, at one and at two a cycle
 constexpr std::array<double, 3> kBytesPerCycle = {32, 12, 5};  // from L2, from L3 (per core), from memory (of one core)
 constexpr double kMemoryShare = 3;                             // cores that together draw all of the memory's bandwidth
 constexpr double kTurn = 2;                                    // cycles of a loop's turn
@@ -164,14 +164,15 @@ double compute_cycles(const Stage& stage, const Nest& nest, const Machine& machi
     for (size_t i = begin; i < nest.loops.size(); ++i)
       if (nest.loops[i].kind == LoopKind::unrolled && !uses(node, nest.loops[i].axis))
         times /= static_cast<double>(std::max<int64_t>(1, nest.loops[i].turns));
-    loads += times * (vector != nullptr && !uses(node, vector->axis) ? 0.5 : 1);
+    loads += times * (vector != nullptr && !uses(node, vector->axis) ? 0.5 : 1.0 / machine.fmas);
   }
   double cycles = 0;
   if (is_contraction(stage)) {
-    cycles = std::max({unrolled, loads, kLatency * unrolled / std::max(accumulators, 1.0)});
+    cycles = std::max({unrolled / machine.fmas, loads,
+                       kInFlight[machine.fmas > 1 ? 1 : 0] / machine.fmas * unrolled / std::max(accumulators, 1.0)});
     if (accumulators > machine.registers - 2) cycles += 2 * (accumulators - machine.registers + 2);  // spills
   } else {
-    cycles = std::max({unrolled * std::max(arithmetic, 1.0) * 0.5, loads * 0.5,
+    cycles = std::max({unrolled * std::max(arithmetic, 1.0) * 0.5 / machine.fmas, loads * 0.5,
                        stage.is_reduction() ? 4 * unrolled / std::max(accumulators, 1.0) : 0.0});
   }
   return turns * cycles + overhead;

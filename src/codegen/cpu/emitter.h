@@ -107,6 +107,7 @@ class Emitter {
   // --- memory.cpp: addresses, loads, stores, types
   Lanes load(int buffer, const std::vector<Index>& index, int lanes, llvm::Value* mask, double otherwise);
   void store(int buffer, const std::vector<Index>& index, Lanes value, int lanes, llvm::Value* mask);
+  void prefetch(const Nest& nest, size_t level);
   Index address(const Place& place, const std::vector<Index>& index) const;
   llvm::Value* pointer_to(llvm::Value* base, ir::DType type, const Index& offset);
   std::vector<Index> lane_addresses(const Index& offset, int lanes) const;

@@ -301,6 +301,7 @@ void Emitter::iteration(Nest nest, size_t level, const Index& corner, int64_t ex
       for (int s : attached_[static_cast<size_t>(nest.stage)])
         any = any || schedule_.stages[static_cast<size_t>(s)].at_loop == static_cast<int>(level);
       if (any) emit_attached(nest, level, first_iteration);
+      prefetch(nest, level);
     }
     walk(nest, level + 1);
   });

@@ -162,6 +162,38 @@ void Emitter::store(int buffer, const std::vector<Index>& index, Lanes value, in
   }
 }
 
+/// One instruction for each cache line of what the turn of this loop will read further along.
+void Emitter::prefetch(const Nest& nest, size_t level) {
+  constexpr int64_t kLineBytes = 64, kMostLines = 64;
+  for (const auto& p : schedule_.prefetch) {
+    if (p.stage != nest.stage || p.loop != static_cast<int>(level)) continue;
+    const Place& place = places_[static_cast<size_t>(p.buffer)];
+    const DType type = kernel_.buffers[static_cast<size_t>(p.buffer)].dtype;
+    Region ahead{nest.base, nest.extent}, read;
+    ahead.base[static_cast<size_t>(p.axis)] = ahead.base[static_cast<size_t>(p.axis)] + Index(p.distance);
+    add_reads(kernel_, stage(nest), ahead, p.buffer, variables_, read);
+    if (read.extent.empty() || place.layout.axes().empty()) continue;
+    const auto inner = place.layout.axes().back();
+    std::vector<int64_t> step(read.extent.size(), 1), at(read.extent.size(), 0);
+    step[static_cast<size_t>(inner.dim)] =
+        std::max<int64_t>(1, std::min(inner.extent, kLineBytes / static_cast<int64_t>(ir::byte_size(type, 1))));
+    int64_t lines = 1;
+    for (size_t d = 0; d < step.size(); ++d) lines *= (read.extent[d] + step[d] - 1) / step[d];
+    for (int64_t line = 0; line < std::min(lines, kMostLines); ++line) {
+      std::vector<Index> index;
+      for (size_t d = 0; d < at.size(); ++d) index.push_back(read.base[d] + Index(at[d]));
+      auto* pointer = b_.CreateGEP(memory_type(type), place.pointer, emit_index(address(place, index)));
+      b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {pointer->getType()},
+                         {pointer, b_.getInt32(0), b_.getInt32(3), b_.getInt32(1)});
+      for (size_t d = at.size(); d-- > 0;) {
+        at[d] += step[d];
+        if (at[d] < read.extent[d]) break;
+        at[d] = 0;
+      }
+    }
+  }
+}
+
 llvm::Value* Emitter::emit_index(const Index& index) {
   llvm::Value* sum = nullptr;
   for (const auto& term : index.terms()) {
