@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "kernel/register_tile.h"
 
 namespace rooftune::kernel {
 namespace {
@@ -15,26 +16,6 @@ std::vector<int64_t> up_to(std::vector<int64_t> values, int64_t most) {
   std::erase_if(values, [&](int64_t v) { return v > most; });
   if (values.empty()) values.push_back(1);
   return values;
-}
-
-/// Cycles per reduction step of a register tile of `rows` x `vectors`: multiply-adds (enough of them in flight to hide
-/// their latency of four cycles, and some to spare), or loads (a vector of the second operand each, half a cycle per
-/// broadcast row).
-double step_cycles(int64_t rows, int64_t vectors, int fmas) {
-  const double in_flight = fmas == 1 ? 8 : 10;
-  return std::max({static_cast<double>(rows * vectors) / fmas, in_flight / fmas,
-                   static_cast<double>(vectors) / fmas + 0.5 * static_cast<double>(rows)});
-}
-
-/// The same for a whole extent cut into tiles, remainders included.
-double tiled_cycles(int64_t row_extent, int64_t vector_extent, int64_t rows, int64_t vectors, int fmas) {
-  double total = 0;
-  for (int64_t v = 0; v < vector_extent; v += vectors) {
-    const int64_t nv = std::min(vectors, vector_extent - v);
-    total += static_cast<double>(row_extent / rows) * step_cycles(rows, nv, fmas);
-    if (row_extent % rows != 0) total += step_cycles(row_extent % rows, nv, fmas);
-  }
-  return total;
 }
 
 }  // namespace
@@ -613,8 +594,13 @@ void Sketch::plan_register_tile(const Group& group, int reduction) {
   const int streamed = streamed_operand(reduction, tile);
   const auto moving =
       std::find_if(outer.rbegin(), outer.rend(), [&](const Outer& o) { return o.axis != tile.vector_axis; });
+  auto blocked = [&](int b) {
+    return kernel_.buffers[static_cast<size_t>(b)].layout.axes().size() >
+           kernel_.buffers[static_cast<size_t>(b)].shape.size();
+  };
   const bool can_ask = streamed >= 0 && moving != outer.rend();
-  ahead_ = can_ask && choose_(stage.name + ".ahead", {0, 1}, operand_bytes(streamed) > machine_.l2 / 2 ? 1 : 0) != 0;
+  ahead_ = can_ask && choose_(stage.name + ".ahead", {0, 1},
+                              blocked(streamed) && operand_bytes(streamed) > machine_.l2 / 2 ? 1 : 0) != 0;
   const auto inner = inner_loops(reduction, tile, tile_extent, stage.name);
   if (ahead_) {
     const size_t before = reduction == group.root ? outer_loops : 0;

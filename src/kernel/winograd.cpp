@@ -14,6 +14,7 @@
 
 #include "kernel/algorithms.h"
 #include "kernel/math.h"
+#include "kernel/register_tile.h"
 
 namespace rooftune::kernel {
 namespace {
@@ -313,18 +314,34 @@ Schedule sketch_winograd(const Kernel& kernel, const Machine& machine, const Cho
   schedule.stages.resize(kernel.stages.size());
   auto plan = [&](int s) -> StagePlan& { return schedule.stages[static_cast<size_t>(s)]; };
 
-  const int64_t panel = 2 * lanes;
-  const int64_t rows =
-      choose("wino.rows", up_to({4, 6, 7, 8, 10, 12, 13, 14}, std::min<int64_t>(tiles, machine.registers / 2 - 2)), 14);
-  // Blocks of tiles: their V and M stay in the second-level cache, and every thread gets a share.
-  const int64_t room =
-      machine.l2 / 2 /
-      (kernel.buffers[static_cast<size_t>(kernel.stages[static_cast<size_t>(v)].buffer)].shape[0] *
-       kernel.buffers[static_cast<size_t>(kernel.stages[static_cast<size_t>(v)].buffer)].shape[1] * channels * 4);
-  int64_t start = std::clamp<int64_t>(room, rows, 32);
-  start = std::min(start, std::max<int64_t>(rows, (tiles + machine.threads - 1) / machine.threads));
-  start = std::max(rows, start / rows * rows);
-  const int64_t block = choose("wino.tiles", up_to({4, 7, 8, 12, 14, 16, 21, 24, 28, 32, 42, 56}, tiles), start);
+  const int64_t panel = 2 * lanes;  // of outputs: two vectors
+  // Blocks of tiles: their V and M stay in the second-level cache, and every thread gets a share. The rows of a register
+  // tile and the blocks are those that leave the least over.
+  const auto& transformed = kernel.buffers[static_cast<size_t>(kernel.stages[static_cast<size_t>(v)].buffer)];
+  const int64_t per_tile = transformed.shape[0] * transformed.shape[1] * channels * 4;
+  const int64_t share = std::max<int64_t>(1, (tiles + machine.threads - 1) / machine.threads);
+  const int64_t room = std::max<int64_t>(1, std::min(machine.l2 * 5 / 8 / per_tile, share));
+  auto block_for = [&](int64_t rows) {
+    const int64_t most = std::max(rows, room / rows * rows);
+    const int64_t blocks = (tiles + most - 1) / most;
+    return std::min(((tiles + blocks - 1) / blocks + rows - 1) / rows * rows, tiles);
+  };
+  int64_t best_rows = 1;
+  double best_cycles = 1e300;
+  const auto legal_rows =
+      up_to({1, 2, 4, 6, 7, 8, 10, 12, 13, 14}, std::min<int64_t>(tiles, machine.registers / 2 - 2));
+  for (int64_t rows : legal_rows) {
+    if (rows > machine.registers / 2 - 4) continue;
+    double cycles = 0;
+    for (int64_t done = 0; done < tiles; done += block_for(rows))
+      cycles += tiled_cycles(std::min(block_for(rows), tiles - done), 2, rows, 2, machine.fmas);
+    if (cycles < best_cycles * 0.999) best_cycles = cycles, best_rows = rows;
+  }
+  const int64_t rows = choose("wino.rows", legal_rows, best_rows);
+  std::vector<int64_t> legal_blocks;
+  for (int64_t n = rows; n < std::min<int64_t>(tiles, 64); n += rows) legal_blocks.push_back(n);
+  legal_blocks.push_back(std::min<int64_t>(tiles, (64 + rows - 1) / rows * rows));
+  const int64_t block = choose("wino.tiles", legal_blocks, std::min(block_for(rows), legal_blocks.back()));
   const int64_t wide = choose("wino.outputs", up_to({32, 64, 128, 256, 512}, std::max(outputs, panel)), 64);
   const bool shared =
       choose("wino.shared", {0, 1}, tiles <= 2 * block && outputs >= 128 ? 1 : 0) != 0;  // V once for all tasks

@@ -71,8 +71,9 @@ Workload make_workload(ir::Graph optimised, const kernel::Machine& machine, bool
 namespace {
 
 /// A rough time that only has to order a task's algorithms: operations near the peak, weights from memory.
-double rough_seconds(const kernel::Kernel& k) {
-  constexpr double kOperations = 100e9, kBandwidth = 25e9;
+double rough_seconds(const kernel::Kernel& k, const kernel::Machine& machine) {
+  constexpr double kClock = 3.3e9, kBandwidth = 25e9;
+  const double operations = 2.0 * machine.fmas * machine.lanes * machine.threads * kClock;
   double weights = 0;
   for (const auto& stage : k.stages)
     for (const auto& node : stage.nodes)
@@ -83,7 +84,7 @@ double rough_seconds(const kernel::Kernel& k) {
             (writer >= 0 && kernel::reads_only_constants(k, k.stages[static_cast<size_t>(writer)])))
           weights += static_cast<double>(ir::byte_size(buffer.dtype, static_cast<size_t>(buffer.layout.size())));
       }
-  return kernel::cost(k).operations / kOperations + weights / kBandwidth;
+  return kernel::cost(k).operations / operations + weights / kBandwidth;
 }
 
 }  // namespace
@@ -91,7 +92,7 @@ double rough_seconds(const kernel::Kernel& k) {
 Choice first_choice(const Task& task, const kernel::Machine& machine) {
   size_t best = 0;
   for (size_t v = 1; v < task.variants.size(); ++v)
-    if (rough_seconds(task.variants[v].kernel) < rough_seconds(task.variants[best].kernel)) best = v;
+    if (rough_seconds(task.variants[v].kernel, machine) < rough_seconds(task.variants[best].kernel, machine)) best = v;
   return {best, kernel::make_schedule(task.variants[best].kernel, machine)};
 }
 
