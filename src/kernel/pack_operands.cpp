@@ -42,7 +42,7 @@ std::optional<int64_t> final_stride(const Kernel& kernel, int s, int axis, const
     for (const auto& node : reader.nodes) {
       if (node.op != Op::load || node.buffer != stage.buffer) continue;
       for (size_t d = 0; d < node.indices.size(); ++d)
-        if (plain_axis(node.indices[d]) != static_cast<int>(d))
+        if (stage.axes[d].extent > 1 && plain_axis(node.indices[d]) != static_cast<int>(d))
           return stride(kernel, stage, stage.buffer, stage.out_indices, axis, machine.lanes);
     }
     s = from[0];
