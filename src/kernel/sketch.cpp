@@ -166,6 +166,8 @@ void Sketch::plan_group(const Group& group) {
 
 // ----------------------------------------------------------------------------------------------------------- tiles
 
+constexpr double kStrided = -8;  // score of a vector that is gathered element by element
+
 /// How well `axis` suits as vector axis for one access: contiguous or broadcast is good, a gather is bad.
 double Sketch::access_score(const Stage& stage, int buffer, const std::vector<Index>& indices, int axis,
                             bool store) const {
@@ -177,12 +179,15 @@ double Sketch::access_score(const Stage& stage, int buffer, const std::vector<In
       plain = plain || plain_axis(e) == axis;
     }
     if (!used) return store ? -4 : 1;
-    return plain ? 2 : -4;
+    if (!plain) return -4;
+    const auto known = vector_dim_.find(buffer);
+    if (store || known == vector_dim_.end()) return 2;
+    return plain_axis(indices[static_cast<size_t>(known->second)]) == axis ? 2 : kStrided;
   }
   const auto step = stride(kernel_, stage, buffer, indices, axis, machine_.lanes);
-  if (!step) return -6;
+  if (!step) return kStrided - 2;
   if (*step == 0) return store ? -4 : 1;
-  return *step == 1 ? 2 : -4;
+  return *step == 1 ? 2 : store ? -4 : kStrided;
 }
 
 int Sketch::vector_axis(int s, const std::vector<int64_t>& extent, bool* reduces) const {
@@ -673,7 +678,9 @@ void Sketch::plan_strip(const Group& group) {
   for (size_t i = 0; i < members.size(); ++i) {
     const auto& stage = kernel_.stages[static_cast<size_t>(members[i])];
     contraction = contraction || is_contraction(stage);
-    const int v = vector_axis(members[i], whole(members[i]), nullptr);
+    bool reduces = false;
+    const int v = vector_axis(members[i], whole(members[i]), &reduces);
+    if (v >= 0 && !reduces && inside_.contains(stage.buffer)) vector_dim_[stage.buffer] = v;
     double elements = 1;
     for (int a = 0; a < stage.spatial; ++a) elements *= static_cast<double>(stage.axes[static_cast<size_t>(a)].extent);
     for (size_t k = 0; k < group.shared.size(); ++k) {
@@ -689,7 +696,12 @@ void Sketch::plan_strip(const Group& group) {
   int64_t strip = 1;
   if (strip_axis >= 0) {
     const auto legal = up_to({1, 2, 4, 8, 14, 16, 24, 32, 64}, root.axes[static_cast<size_t>(strip_axis)].extent);
+    // Long enough that what a strip reads from the second-level cache is used often, short enough that the strip itself
+    // stays in the first.
     int64_t start = contraction ? 8 : 1;
+    while (contraction && start < 32 &&
+           static_cast<double>(2 * start) * strip_elements * 4 <= static_cast<double>(machine_.l1) / 2)
+      start *= 2;
     while (!contraction && start < 16 && static_cast<double>(start) * strip_elements < 512) start *= 2;
     strip = choose_(root.name + ".strip", legal, std::min(start, legal.back()));
   }

@@ -8,6 +8,7 @@
 // 3. Constants are packed in the order in which the nest reads them.
 #pragma once
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -64,8 +65,9 @@ class Sketch {
   const Machine& machine_;
   Choose choose_;
   Schedule schedule_;
-  std::set<int> inside_;  // temporaries that are computed inside another stage
-  bool ahead_ = false;    // the reduction being planned asks for its next rows in blocks of its reduction axis
+  std::set<int> inside_;           // temporaries that are computed inside another stage
+  std::map<int, int> vector_dim_;  // of temporaries already planned: the dim along which their vectors lie
+  bool ahead_ = false;             // the reduction being planned asks for its next rows in blocks of its reduction axis
 };
 
 }  // namespace rooftune::kernel
