@@ -170,6 +170,35 @@ TEST(Curve, LinearBetweenAndFlatBeyond) {
   EXPECT_THROW(Curve{}.at(1), InternalError);
 }
 
+TEST(Curve, AHeldDownRateIsRaised) {
+  const auto consistent = [](std::vector<double> values) {
+    Curve curve{{1, 2, 4}, std::move(values)};
+    make_consistent(curve);
+    return curve.values;
+  };
+  EXPECT_EQ(consistent({173, 480, 960}), (std::vector<double>{240, 480, 960})) << "a core is not slower alone";
+  EXPECT_EQ(consistent({240, 200, 900}), (std::vector<double>{240, 450, 900}));
+  EXPECT_EQ(consistent({240, 230, 210}), (std::vector<double>{240, 240, 240})) << "two reach what one does";
+  EXPECT_EQ(consistent({20, 30, 35}), (std::vector<double>{20, 30, 35})) << "a shared memory is not";
+}
+
+RC_GTEST_PROP(Curve, ConsistencyIsReachedAndNothingFalls, (std::vector<uint16_t> rates)) {
+  Curve curve;
+  for (size_t i = 0; i < rates.size(); ++i) {
+    curve.threads.push_back(static_cast<int>(i == 0 ? 1 : 3 * i));
+    curve.values.push_back(1.0 + rates[i]);
+  }
+  const auto before = curve.values;
+  make_consistent(curve);
+  for (size_t i = 0; i < rates.size(); ++i) {
+    RC_ASSERT(curve.values[i] >= before[i]);
+    for (size_t j = i + 1; j < rates.size(); ++j) {
+      RC_ASSERT(curve.values[j] >= curve.values[i]);
+      RC_ASSERT(curve.values[i] >= curve.values[j] * curve.threads[i] / curve.threads[j] * (1 - 1e-12));
+    }
+  }
+}
+
 TEST(Peaks, EveryKernelOfThisCpuRuns) {
   const hardware::Host host = hardware::detect_host();
   const auto kernels = arithmetic_kernels(host);
@@ -197,6 +226,7 @@ TEST(Peaks, ArePlausible) {
   EXPECT_GT(f32, 1e9);
   EXPECT_LT(f32, 1e12);
   EXPECT_EQ(peaks.flops.at("f32").threads.back(), host.available_cpus);
+  EXPECT_GE(f32, peaks.flops.at("f32").at(host.available_cpus) / host.available_cpus * (1 - 1e-12));
   if (peaks.flops.contains("i8")) {
     EXPECT_GT(peaks.flops.at("i8").at(1), 1.5 * f32);
   }
@@ -218,6 +248,9 @@ TEST(Peaks, JsonRoundTripAndErrors) {
   const Peaks back = peaks_from_json(parse_json(json.dump(), "t"), "t");
   EXPECT_EQ(to_json(back), json);
   EXPECT_EQ(back.rounds, 2);
+  Json disturbed = json;
+  disturbed["flops"]["f32"]["values"] = {0.7e11, 2e11};
+  EXPECT_EQ(peaks_from_json(disturbed, "t").flops.at("f32").at(1), 1e11);
   Json broken = json;
   broken["flops"].erase("f32");
   EXPECT_THROW(peaks_from_json(broken, "t"), InputError);

@@ -23,6 +23,7 @@ namespace rooftune::measure {
 namespace {
 
 constexpr int kFormat = 1;                           // of the stored JSON; a file of another one is measured anew
+constexpr int kPasses = 3;                           // over all points
 constexpr int kMaxRounds = 3;                        // of disturbed measurements in a row …
 constexpr auto kRetryAfter = std::chrono::hours(1);  // … then one more after this time
 
@@ -52,7 +53,7 @@ double best_rate(double work, double seconds, const std::function<void(int64_t)>
   repeats = std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(repeats) * kShot / took));
   double best = 0;
   const double end = now_seconds() + seconds;
-  for (int i = 0; i < 5 || now_seconds() < end; ++i)
+  for (int i = 0; i < 2 || now_seconds() < end; ++i)
     best = std::max(best, work * static_cast<double>(repeats) / time(repeats));
   return best;
 }
@@ -81,6 +82,18 @@ std::vector<Level> levels(const hardware::Host& host, int threads) {
   return result;
 }
 
+/// The better of this rate and what the curve has for so many threads.
+void keep_rate(Curve& curve, int threads, double rate) {
+  const auto found = std::find(curve.threads.begin(), curve.threads.end(), threads);
+  if (found == curve.threads.end()) {
+    curve.threads.push_back(threads);
+    curve.values.push_back(rate);
+  } else {
+    double& value = curve.values[static_cast<size_t>(found - curve.threads.begin())];
+    value = std::max(value, rate);
+  }
+}
+
 void measure_bandwidth(const hardware::Host& host, double seconds, int threads, ThreadPool& pool, Peaks& peaks) {
   const ReadKernel read = read_kernel(host);
   for (const Level& level : levels(host, threads)) {
@@ -100,10 +113,13 @@ void measure_bandwidth(const hardware::Host& host, double seconds, int threads, 
           for (int64_t i = 0; i < repeats; ++i) read(buffers[static_cast<size_t>(t)].get(), bytes);
       });
     });
-    Curve& curve = peaks.bandwidth[level.name];
-    curve.threads.push_back(threads);
-    curve.values.push_back(rate);
+    keep_rate(peaks.bandwidth[level.name], threads, rate);
   }
+}
+
+void make_consistent(Peaks& peaks) {
+  for (auto* curves : {&peaks.flops, &peaks.bandwidth})
+    for (auto& [name, curve] : *curves) measure::make_consistent(curve);
 }
 
 void keep_best(Peaks& peaks, const Peaks& other) {
@@ -118,6 +134,7 @@ void keep_best(Peaks& peaks, const Peaks& other) {
   merge(peaks.bandwidth, other.bandwidth);
   peaks.foreign_share = std::min(peaks.foreign_share, other.foreign_share);
   peaks.rounds += other.rounds;
+  make_consistent(peaks);
 }
 
 bool quiet(const Peaks& peaks) { return peaks.foreign_share <= kQuietShare; }
@@ -220,25 +237,36 @@ double Curve::at(int thread_count) const {
   return values.back();
 }
 
+void make_consistent(Curve& curve) {
+  const size_t n = curve.threads.size();
+  for (size_t i = 0; i < n; ++i)
+    for (size_t j = i + 1; j < n; ++j)
+      curve.values[i] = std::max(curve.values[i], curve.values[j] * curve.threads[i] / curve.threads[j]);
+  for (size_t i = 1; i < n; ++i) curve.values[i] = std::max(curve.values[i], curve.values[i - 1]);
+}
+
 Peaks measure_peaks(const hardware::Host& host, const PeakOptions& options) {
   Peaks peaks;
   const LoadMonitor load;
-  for (int threads : thread_counts(host.available_cpus)) {
+  const double seconds = options.seconds_per_point / kPasses;
+  std::vector<int> points;
+  for (int pass = 0; pass < kPasses; ++pass)
+    for (int threads : thread_counts(host.available_cpus)) points.push_back(threads);
+  for (int threads : points) {
     ThreadPool pool(threads);
     for (const ArithmeticKernel& kernel : arithmetic_kernels(host)) {
       constexpr int64_t kIterations = 1000;
-      const double rate = best_rate(kernel.operations_per_iteration * kIterations * threads, options.seconds_per_point,
-                                    [&](int64_t repeats) {
-                                      pool.parallel_for(threads, [&](int, int64_t begin, int64_t end) {
-                                        for (int64_t t = begin; t < end; ++t) kernel.run(repeats * kIterations);
-                                      });
-                                    });
-      Curve& curve = peaks.flops[kernel.precision];
-      curve.threads.push_back(threads);
-      curve.values.push_back(rate);
+      const double rate =
+          best_rate(kernel.operations_per_iteration * kIterations * threads, seconds, [&](int64_t repeats) {
+            pool.parallel_for(threads, [&](int, int64_t begin, int64_t end) {
+              for (int64_t t = begin; t < end; ++t) kernel.run(repeats * kIterations);
+            });
+          });
+      keep_rate(peaks.flops[kernel.precision], threads, rate);
     }
-    measure_bandwidth(host, options.seconds_per_point, threads, pool, peaks);
+    measure_bandwidth(host, seconds, threads, pool, peaks);
   }
+  make_consistent(peaks);
   peaks.foreign_share = load.foreign_share();
   return peaks;
 }
@@ -294,6 +322,7 @@ Peaks peaks_from_json(const Json& json, std::string_view source) {
   peaks.bandwidth = curves_from_json(json_field<Json>(json, "bandwidth", source), source);
   if (!peaks.flops.contains("f32") || !peaks.bandwidth.contains("memory"))
     throw InputError("{}: the rates of f32 and of memory are needed", source);
+  make_consistent(peaks);
   return peaks;
 }
 

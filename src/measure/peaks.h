@@ -17,6 +17,10 @@ struct Curve {
   double at(int thread_count) const;  // InternalError for an empty curve
 };
 
+/// Raises what other work on the machine has held down: n threads are at least as fast as m < n, and at least n/m times
+/// as fast as m > n, because a core that has memory and caches to itself is not slower for that.
+void make_consistent(Curve& curve);
+
 struct Peaks {
   std::map<std::string, Curve> flops;  // "f32"; "bf16" and "i8" where the CPU has instructions for them. Operations/s
   std::map<std::string, Curve> bandwidth;  // "L1", "L2", "L3", "memory": bytes/s read, by all threads together
@@ -28,7 +32,8 @@ struct PeakOptions {
   double seconds_per_point = 0.1;  // of each rate at each thread count
 };
 
-/// Measures now, with up to `host.available_cpus` threads.
+/// Measures now, with up to `host.available_cpus` threads: every rate several times, with all others in between, so that
+/// other work that comes and goes does not hold any of them down.
 Peaks measure_peaks(const hardware::Host& host, const PeakOptions& options = {});
 
 /// The measured peaks of this machine: from the cache folder, else measured and stored there. Where the measurement was

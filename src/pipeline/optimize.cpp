@@ -22,6 +22,7 @@
 #include "pipeline/model.h"
 #include "report/report.h"
 #include "tune/tuner.h"
+#include "tune/whole_model.h"
 #include "verify/compare.h"
 #include "verify/inputs.h"
 
@@ -187,6 +188,46 @@ verify::Comparison golden_check(const std::vector<Golden>& runs, const ir::Graph
   return *worst;
 }
 
+struct Verified {
+  std::unique_ptr<Side> side;
+  verify::Comparison comparison;
+};
+
+/// The program of what was tuned. What is right goes into the tuning database; where it is wrong, the database forgets
+/// it, and the analytical choices take its place.
+Verified verified_program(const tune::Workload& work, const kernel::Machine& machine, codegen::Codegen& codegen,
+                          const tune::TuneOptions& tuning, tune::Tuned& tuned, const std::vector<Golden>& golden,
+                          const ir::Graph& original, const verify::Tolerance& tolerance, Progress& progress) {
+  constexpr double kTrialSeconds = 60;
+  progress.report("assembling", 0, 1);
+  auto program = tune::assemble(work, tuned.choices, codegen);
+  const bool recalled =
+      std::any_of(tuned.logs.begin(), tuned.logs.end(), [](const auto& log) { return log.from_database; });
+  Verified result;
+  if (!recalled || tune::survives(program, tuning.threads, golden[0].inputs, kTrialSeconds)) {
+    result.side = std::make_unique<Side>(std::move(program), tuning.threads);
+    progress.report("verifying", 0, 1);
+    result.comparison = golden_check(golden, original, *result.side);
+    if (result.comparison.agrees(tolerance)) {
+      tune::remember(work, tuned, codegen, tuning);
+      return result;
+    }
+  }
+  auto untuned = tune::untuned(work, machine);
+  if (result.side && tune::same_choices(untuned.choices, tuned.choices)) return result;
+  log_warning("the tuned program {}; the analytical one takes its place",
+              result.side ? "is wrong: " + result.comparison.why_not(tolerance) : "does not run");
+  const bool runs = result.side != nullptr;
+  result.side.reset();
+  untuned.logs = std::move(tuned.logs);
+  tuned = std::move(untuned);
+  result.side = std::make_unique<Side>(tune::assemble(work, tuned.choices, codegen), tuning.threads);
+  result.comparison = golden_check(golden, original, *result.side);
+  // Where that is no better, it is not the choices that are wrong.
+  if (!runs || result.comparison.agrees(tolerance)) tune::forget(work, codegen, tuning);
+  return result;
+}
+
 void fill_operators(report::Report& report, const runtime::Program& before, const std::vector<double>& before_ms,
                     const runtime::Program& after, const std::vector<double>& after_ms, const tune::Workload& work,
                     const std::vector<tune::Choice>& choices, int threads) {
@@ -331,15 +372,13 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   tuning.cancelled = &cancelled;
   tuning.machine = target.host.key();
   tuning.database = request.text("database", cache_directory() + "/tuning.sqlite");
-  const auto tuned = tune::tune(work, target.machine, *codegen, tuning);
+  auto tuned = tune::tune(work, target.machine, *codegen, tuning);
   report.tuning_seconds = measure::now_seconds() - budget_start;
-  progress.report("assembling", 0, 1);
-  Side best(tune::assemble(work, tuned.choices, *codegen), threads);
-
-  progress.report("verifying", 0, 1);
-  const auto comparison = golden_check(golden, model.graph, best);
   verify::Tolerance tolerance;
   tolerance.relative = options.tolerance;
+  const auto [best_side, comparison] =
+      verified_program(work, target.machine, *codegen, tuning, tuned, golden, model.graph, tolerance, progress);
+  Side& best = *best_side;
   report.verification.verified = comparison.agrees(tolerance);
   report.verification.max_rel_error = comparison.max_rel_error();
   report.verification.tolerance = options.tolerance;

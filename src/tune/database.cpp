@@ -124,6 +124,12 @@ void Database::put(const Entry& e) {
   s.step("writing to it");
 }
 
+void Database::remove(const EntryKey& key) {
+  Statement s(*this, "DELETE FROM tuned WHERE kernel=? AND machine=? AND threads=? AND codegen=?");
+  s.bind(to_hex(key.kernel)).bind(key.machine).bind(key.threads).bind(key.codegen);
+  s.step("writing to it");
+}
+
 std::vector<Entry> Database::all() const {
   Statement s(*this, "SELECT * FROM tuned ORDER BY kernel, machine, threads, codegen");
   std::vector<Entry> entries;

@@ -37,8 +37,9 @@ class Database {
   Database& operator=(const Database&) = delete;
 
   std::optional<Entry> find(const EntryKey& key) const;
-  void put(const Entry& entry);    // replaces what has the same key
-  std::vector<Entry> all() const;  // ordered by key
+  void put(const Entry& entry);      // replaces what has the same key
+  void remove(const EntryKey& key);  // no error where there is none
+  std::vector<Entry> all() const;    // ordered by key
 
   /// One JSON object per line. `import` returns how many entries it read; InputError naming file and line of a bad one,
   /// and then nothing was imported.

@@ -10,7 +10,8 @@ namespace rooftune::tune {
 namespace {
 
 constexpr size_t kBatch = 8;
-constexpr double kWorthwhile = 0.99;  // of the start's time: less gain than that may be noise
+constexpr double kWin = 0.98;       // of the incumbent's time: less gain than that may be noise
+constexpr size_t kChallengers = 2;  // of a batch, that are measured against the incumbent once more
 
 // The roof of one core of a present-day server CPU: how far a task may still go is only estimated from it.
 constexpr double kOperations = 100e9, kBandwidth = 20e9;
@@ -22,6 +23,7 @@ struct State {
   double roof_ms = 0;
   double start_ms = 0, best_ms = std::numeric_limits<double>::infinity();
   Candidate best;
+  bool refuted = false;       // what was to be the start failed
   int trials = 0, stale = 0;  // batches since the best was found
   double gain = 0.3;          // share of the time that recent batches saved
   double batch_seconds = 0;   // of the last batch, per candidate
@@ -60,9 +62,7 @@ class Loop {
     std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return known(a) > known(b); });
     for (size_t t : order) {
       if (stopped()) break;
-      auto candidates = states_[t].search.starts();
-      candidates.insert(candidates.begin(), states_[t].start);
-      measure(t, candidates, true);
+      begin(t);
     }
     while (!stopped()) {
       const auto t = most_worth();
@@ -70,13 +70,15 @@ class Loop {
       State& s = states_[*t];
       size_t n = kBatch;
       const double left = in_.deadline - source_.seconds();
-      if (s.batch_seconds > 0) n = std::min(n, static_cast<size_t>(std::max(0.0, left / s.batch_seconds)));
-      const auto candidates = n == 0 ? std::vector<Candidate>{} : s.search.propose(n);
+      if (s.batch_seconds > 0)  // the incumbent, and what wins is measured twice
+        n = std::min(n, static_cast<size_t>(std::max(0.0, left / s.batch_seconds - 3)));
+      auto candidates = n == 0 ? std::vector<Candidate>{} : s.search.propose(n);
       if (candidates.empty()) {
         s.exhausted = true;
         continue;
       }
-      measure(*t, candidates, false);
+      candidates.insert(candidates.begin(), s.best);
+      step(*t, candidates, 0);
     }
     return finish();
   }
@@ -94,35 +96,107 @@ class Loop {
     return best;
   }
 
-  void measure(size_t t, const std::vector<Candidate>& candidates, bool first) {
-    State& s = states_[t];
-    report(t);
+  bool same(const Choice& a, const Choice& b) const { return a.variant == b.variant && a.schedule == b.schedule; }
+
+  std::vector<Measured> measure(size_t t, const std::vector<Candidate>& candidates, size_t incumbent, bool first) {
     Batch batch;
     batch.task = t;
     batch.has_reference = first;
-    batch.best_ms = s.best_ms;
+    batch.incumbent = incumbent;
     batch.deadline = in_.deadline;
     for (const auto& c : candidates) batch.choices.push_back(c.choice);
+    return source_.measure(batch);
+  }
+
+  /// A task's first batch: what defines its results, its start, and every other algorithm's start.
+  void begin(size_t t) {
+    State& s = states_[t];
+    report(t);
+    std::vector<Candidate> candidates = {s.search.reference()};
+    const bool is_reference = same(candidates[0].choice, s.start.choice);
+    if (is_reference) s.start = s.best = candidates[0];
+    else candidates.push_back(s.start);
+    for (auto& other : s.search.starts()) candidates.push_back(std::move(other));
     const double began = source_.seconds();
-    const auto results = source_.measure(batch);
+    const auto results = measure(t, candidates, is_reference ? 0 : 1, true);
     s.batch_seconds = (source_.seconds() - began) / static_cast<double>(candidates.size());
+    size_t start = is_reference ? 0 : 1;
+    s.refuted = !results[start].failure.empty();
+    if (s.refuted) {
+      log_warning("tune {}: the start is out: {}", (*in_.tasks)[t].name, results[start].failure);
+      start = fallback(t, candidates, results);
+      s.start = s.best = candidates[start];
+    }
+    if (results[start].timed()) s.start_ms = s.best_ms = results[start].ms;
+    learn(t, candidates, results, start, true);
+  }
+
+  /// What takes the place of a start that failed: the analytical choice, else the reference.
+  size_t fallback(size_t t, const std::vector<Candidate>& candidates, const std::vector<Measured>& results) const {
+    const Choice analytical = first_choice((*in_.tasks)[t], in_.machine);
+    for (size_t i = 0; i < candidates.size(); ++i)
+      if (same(candidates[i].choice, analytical) && results[i].failure.empty()) return i;
+    return 0;
+  }
+
+  void step(size_t t, const std::vector<Candidate>& candidates, size_t incumbent) {
+    State& s = states_[t];
+    report(t);
+    const double began = source_.seconds();
+    const auto results = measure(t, candidates, incumbent, false);
+    s.batch_seconds = (source_.seconds() - began) / static_cast<double>(candidates.size());
+    learn(t, candidates, results, incumbent, false);
+  }
+
+  /// Tells the search what a batch showed, on the scale of the start's time, and lets its winners try again.
+  void learn(size_t t, const std::vector<Candidate>& candidates, const std::vector<Measured>& results, size_t incumbent,
+             bool first) {
+    State& s = states_[t];
     const double before = s.best_ms;
+    const double scale = results[incumbent].timed() ? s.best_ms / results[incumbent].ms : 0;
+    std::vector<std::pair<double, size_t>> winners;
     for (size_t i = 0; i < candidates.size(); ++i) {
       const auto& m = results[i];
       if (!m.failure.empty())
         log_debug("tune {}: {} is out: {}", (*in_.tasks)[t].name,
                   (*in_.tasks)[t].variants[candidates[i].choice.variant].algorithm, m.failure);
-      if (!m.timed() && m.failure.empty()) continue;  // time was up
-      s.search.tell(candidates[i], m);
+      if (i == incumbent && !first) continue;                    // known since it was a candidate
+      if (m.timed() ? scale == 0 : m.failure.empty()) continue;  // time was up
+      Measured scaled = m;
+      scaled.ms *= m.timed() ? scale : 1;
+      s.search.tell(candidates[i], scaled);
       if (m.timed()) ++s.trials;
-      if (first && i == 0 && m.timed()) s.start_ms = s.best_ms = m.ms;
-      else if (m.timed() && m.checked && m.ms < s.best_ms) s.best_ms = m.ms, s.best = candidates[i];
+      if (i != incumbent && scaled.timed() && scaled.checked && scaled.ms < kWin * s.best_ms)
+        winners.emplace_back(scaled.ms, i);
     }
+    std::stable_sort(winners.begin(), winners.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::vector<Candidate> challengers;
+    for (size_t w = 0; w < std::min(winners.size(), kChallengers); ++w)
+      challengers.push_back(candidates[winners[w].second]);
+    if (!challengers.empty()) duel(s, t, std::move(challengers));
     const double saved = std::isfinite(before) && before > 0 ? 1 - s.best_ms / before : 0.1;
     s.gain = 0.5 * s.gain + 0.5 * saved;
-    s.stale = s.best_ms < before * kWorthwhile ? 0 : s.stale + 1;
+    s.stale = s.best_ms < before ? 0 : s.stale + 1;
     log_debug("tune {}: {} of {} measured, best {:.4f} ms, predictor {:.2f}", (*in_.tasks)[t].name, s.trials,
               candidates.size(), s.best_ms, s.search.predictor_quality());
+  }
+
+  /// The first win may have been luck, and the best of many is the luckiest: only a second one counts.
+  void duel(State& s, size_t t, std::vector<Candidate> challengers) {
+    if (stopped()) return;
+    challengers.insert(challengers.begin(), s.best);
+    const auto results = measure(t, challengers, 0, false);
+    if (!results[0].timed()) return;
+    double ratio = kWin;
+    size_t winner = 0;
+    for (size_t i = 1; i < challengers.size(); ++i) {
+      if (!results[i].timed() || results[i].ms >= ratio * results[0].ms) continue;
+      ratio = results[i].ms / results[0].ms;
+      winner = i;
+    }
+    if (winner == 0) return;
+    s.best = challengers[winner];
+    s.best_ms *= ratio;
   }
 
   void report(size_t t) {
@@ -158,11 +232,10 @@ class Loop {
     LoopOutput out;
     for (size_t t = 0; t < states_.size(); ++t) {
       const State& s = states_[t];
-      const bool better = s.start_ms > 0 && s.best_ms < kWorthwhile * s.start_ms;
-      out.choices.push_back(better ? s.best.choice : s.start.choice);
-      out.ms.push_back(better ? s.best_ms : s.start_ms);
+      out.choices.push_back(s.best.choice);
+      out.ms.push_back(s.start_ms > 0 ? s.best_ms : 0);
       out.start_ms.push_back(s.start_ms);
-      out.predicted_ms.push_back(better ? s.best.predicted_ms : s.start.predicted_ms);
+      out.refuted.push_back(s.refuted);
       out.logs.push_back(log_of(t));
     }
     return out;

@@ -88,7 +88,7 @@ struct ProcessMeasurer::Impl {
       if (const auto* t = workload.graph->constant(static_cast<ir::ValueId>(v));
           t != nullptr && t->dtype() == ir::DType::f32)
         total += t->bytes();
-    const size_t span = std::min({total, 2 * static_cast<size_t>(options.l3), kMostWeights});
+    const size_t span = std::min(weight_block_bytes(total, options.l3), kMostWeights);
     if (span < (size_t{64} << 10)) return;  // stays in the inner caches
     weights = runtime::MemoryBlock(span);
     auto* data = reinterpret_cast<float*>(weights.data());
@@ -115,6 +115,7 @@ struct ProcessMeasurer::Impl {
     settings.seed = options.seed;
     settings.weights = weights.data();
     settings.weights_bytes = weights.bytes();
+    settings.l3 = static_cast<size_t>(options.l3);
     settings.reference = reference_outputs;
     settings.alive = [&] {
       if (measure::now_seconds() - last < 0.5) return;
@@ -218,12 +219,26 @@ std::vector<Measured> ProcessMeasurer::measure(const Batch& batch) {
       results[0].failure = verdict.empty() ? "it ended without a result" : verdict;
     return results;
   }
+  // One of them ended the child: each again by itself, the reference and the incumbent first, and then beside the
+  // incumbent, so that times stay comparable.
+  auto again = [&](size_t i, bool beside) {
+    Batch few = batch;
+    few.choices = {batch.choices[i]};
+    few.has_reference = batch.has_reference && i == 0;
+    few.incumbent = 0;
+    if (beside) few.choices.insert(few.choices.begin(), batch.choices[batch.incumbent]);
+    return measure(few);
+  };
+  for (size_t i : {size_t{0}, batch.incumbent})
+    if (!done[i] && !impl_->stopped(batch)) results[i] = again(i, false)[0], done[i] = true;
+  const Measured& incumbent = results[batch.incumbent];
   for (size_t i = 0; i < done.size() && !impl_->stopped(batch); ++i) {
     if (done[i]) continue;
-    Batch one = batch;
-    one.choices = {batch.choices[i]};
-    one.has_reference = batch.has_reference && i == 0;
-    results[i] = measure(one)[0];
+    // Alone first: beside another one it would take that one down with it, again and again.
+    results[i] = again(i, false)[0];
+    if (!results[i].timed() || !incumbent.timed()) continue;
+    const auto both = again(i, true);
+    if (both[0].timed() && both[1].timed()) results[i].ms = both[1].ms / both[0].ms * incumbent.ms;
   }
   return results;
 }

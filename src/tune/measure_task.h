@@ -14,7 +14,7 @@ namespace rooftune::tune {
 
 /// What became of one candidate: a time, or a failure, or neither (time was up before its turn).
 struct Measured {
-  double ms = std::numeric_limits<double>::infinity();  // median over bursts; infinite where it was not measured
+  double ms = std::numeric_limits<double>::infinity();  // undisturbed time; infinite where it was not measured
   bool checked = false;                                 // its outputs agree with those of the task's reference
   std::string failure;                                  // why it must not be used: crashed, hung, wrong result
 
@@ -25,7 +25,7 @@ struct Batch {
   size_t task = 0;  // index into the workload
   std::vector<Choice> choices;
   bool has_reference = false;  // choices[0] is what the outputs of this task's candidates are compared with from now on
-  double best_ms = std::numeric_limits<double>::infinity();   // known so far: candidates far slower are dropped early
+  size_t incumbent = 0;        // index of what the others' times are compared with: measured to the end, always checked
   double deadline = std::numeric_limits<double>::infinity();  // on the source's clock
 };
 
@@ -33,7 +33,8 @@ class MeasurementSource {
  public:
   virtual ~MeasurementSource() = default;
   virtual double seconds() = 0;  // the clock on which budgets are kept
-  /// One result per choice. Only candidates that may become the best are checked.
+  /// One result per choice; all times are as if taken together with the incumbent's. Only candidates that may become
+  /// the best are checked.
   virtual std::vector<Measured> measure(const Batch& batch) = 0;
 };
 

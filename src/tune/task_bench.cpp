@@ -24,7 +24,14 @@ using PhaseFunction = void (*)(void* const* buffers, void* workspace, void* scra
 
 constexpr size_t kRotated = 4096;  // smaller constants stay in the innermost cache anyway
 constexpr double kBurstSeconds = 1e-3;
-constexpr double kHopeless = 3;  // times the best: abandoned after one run
+constexpr double kHopeless = 3;    // times the best: abandoned after a few runs
+constexpr double kUnlikely = 1.5;  // times the best: abandoned after some bursts
+constexpr int kLeastBursts = 5, kMostBursts = 12;
+constexpr double kSlowBurst = 0.02;     // seconds: few of those are enough
+constexpr double kBurstsSeconds = 0.5;  // of all candidates, where that makes enough bursts
+// Other work on the machine only ever adds time, and comes and goes: the faster bursts are the undisturbed ones.
+constexpr double kUndisturbed = 20;  // percentile
+constexpr double kHopeful = 1.1;     // times the best: worth checking
 
 size_t rounded(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
@@ -113,11 +120,16 @@ class Bench {
     for (size_t i = 0; i < candidates_.size(); ++i)
       if (candidates_[i].compiled != nullptr && !late()) calibrate(candidates_[i]);
     bursts();
-    for (size_t i = 0; i < candidates_.size(); ++i) finish(i);
+    finish();
   }
 
  private:
   bool late() const { return measure::now_seconds() > batch_.deadline; }
+  /// Bursts end a little before the deadline: a time whose result was not checked is worth nothing.
+  bool late_for_bursts() const {
+    constexpr double kShare = 0.2, kMost = 0.3;
+    return measure::now_seconds() > batch_.deadline - std::min(kMost, kShare * (batch_.deadline - begin_));
+  }
 
   // ------------------------------------------------------------------------------------------------------- code
   /// All in one object, which spares linking; where that fails, one by one, so that only the guilty candidate fails.
@@ -222,7 +234,7 @@ class Bench {
         c.cold_bytes += bytes;
       }
     }
-    if (c.cold_bytes > settings_.weights_bytes / 2) c.cold.clear();  // so large that it is cold by itself
+    if (!weights_rotate(c.cold_bytes, settings_.weights_bytes, settings_.l3)) c.cold.clear();
   }
 
   void pack(const Candidate& c, size_t b, uint8_t* to) const {
@@ -290,14 +302,22 @@ class Bench {
     return seconds;
   }
 
+  bool is_incumbent(const Candidate& c) const { return &c == &candidates_[batch_.incumbent]; }
+
   void calibrate(Candidate& c) {
+    constexpr int kTries = 3;  // the first touches its memory for the first time; any may be interrupted
+    constexpr double kMostSeconds = 0.1;
     if (needs_exact(c)) prepare(c);
-    const double best = std::min(batch_.best_ms / 1e3, best_);
+    const double best = best_;
     double once = timed(c, 1);
-    if (once < 2 * kHopeless * best) once = timed(c, 1);  // the first one touched its memory for the first time
+    const double begin = measure::now_seconds() - once;
+    for (int i = 1; i < kTries && (i == 1 || once > kHopeless * best); ++i) {
+      if (once > 10 * kHopeless * best && measure::now_seconds() - begin > kMostSeconds) break;
+      once = std::min(once, timed(c, 1));
+    }
     best_ = std::min(best_, once);
     c.samples.push_back(once);
-    c.out = once > kHopeless * best;
+    c.out = once > kHopeless * best && !is_incumbent(c);
     c.calls = std::clamp(static_cast<int>(kBurstSeconds / std::max(once, 1e-7)), 1, 10000);
   }
 
@@ -317,30 +337,50 @@ class Bench {
 
   /// A B A B …: what disturbs the machine for a while disturbs all.
   void bursts() {
-    for (int round = 0; round < 5; ++round) {
-      const double best = std::min(batch_.best_ms / 1e3, best_);
+    constexpr int kFirstLook = 2;  // rounds
+    const double begin = measure::now_seconds();
+    for (int round = 0; round < kMostBursts; ++round) {
+      if (round >= kLeastBursts && measure::now_seconds() - begin > kBurstsSeconds) return;
       for (auto& c : candidates_) {
         if (c.out || c.samples.empty()) continue;
-        if (late()) return;
+        if (late_for_bursts()) return;
         if (round == 0) c.samples.clear();
         c.samples.push_back(timed(c, c.calls));
         best_ = std::min(best_, c.samples.back());
-        c.out = (round == 0 && c.samples.back() > 1.5 * best) || (round == 2 && c.samples.back() > 0.02);
+      }
+      if (round < kFirstLook) continue;
+      for (auto& c : candidates_) {
+        if (c.out || c.samples.empty()) continue;
+        const double fastest = *std::min_element(c.samples.begin(), c.samples.end());
+        c.out = (fastest > kUnlikely * best_ && !is_incumbent(c)) || fastest > kSlowBurst;
       }
     }
   }
 
   // ------------------------------------------------------------------------------------------------------ results
-  void finish(size_t i) {
-    auto& c = candidates_[i];
-    if (!c.samples.empty()) {
-      c.result.ms = measure::median(measure::without_outliers(c.samples)) * 1e3;
+  /// The reference first, then the incumbent, then the fastest first: what time does not suffice for matters least. A
+  /// wrong result's time counts for nothing.
+  void finish() {
+    for (auto& c : candidates_)
+      if (!c.samples.empty()) c.result.ms = measure::percentile(c.samples, kUndisturbed) * 1e3;
+    auto rank = [&](size_t i) {
+      const int first = batch_.has_reference && i == 0 ? 0 : i == batch_.incumbent ? 1 : 2;
+      return std::pair(first, candidates_[i].result.ms);
+    };
+    std::vector<size_t> order(candidates_.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return rank(a) < rank(b); });
+    double best = std::numeric_limits<double>::infinity();
+    for (size_t i : order) {
+      auto& c = candidates_[i];
       const bool reference = batch_.has_reference && i == 0;
-      const bool hopeful = c.result.ms < std::min(batch_.best_ms, best_ * 1e3) * 1.1;
-      if (settings_.reference.data != nullptr && (reference || (hopeful && *settings_.reference.valid)))
-        check(c, reference);
+      if (!c.samples.empty() && settings_.reference.data != nullptr) {
+        const bool hopeful = is_incumbent(c) || c.result.ms < kHopeful * best;
+        if (reference || (hopeful && !late() && *settings_.reference.valid)) check(c, reference);
+      }
+      if (c.result.checked) best = std::min(best, c.result.ms);
+      settings_.done(i, c.result);
     }
-    settings_.done(i, c.result);
   }
 
   void check(Candidate& c, bool reference) {
@@ -387,10 +427,18 @@ class Bench {
   MemoryBlock scratch_;
   size_t scratch_stride_ = 0;
   size_t cursor_ = 0;
+  double begin_ = measure::now_seconds();
   double best_ = std::numeric_limits<double>::infinity();  // seconds, in this batch
 };
 
 }  // namespace
+
+size_t weight_block_bytes(size_t total, int64_t l3) {
+  const auto cache = static_cast<size_t>(l3);
+  return total > cache ? 2 * cache : total;
+}
+
+bool weights_rotate(size_t bytes, size_t block_bytes, size_t l3) { return bytes <= l3 && bytes <= block_bytes; }
 
 size_t output_bytes(const Task& task) {
   size_t bytes = 0;

@@ -19,10 +19,17 @@ struct BenchSettings {
   uint64_t seed = 0;
   const uint8_t* weights = nullptr;  // the block through which weights rotate (valid f32 numbers); null: no rotation
   size_t weights_bytes = 0;
+  size_t l3 = size_t{32} << 20;  // bytes: what is larger is cold by itself
   ReferenceOutputs reference;
   std::function<void()> alive;                        // called now and then, between 0 and a few seconds apart
   std::function<void(size_t, const Measured&)> done;  // each candidate once
 };
+
+/// How large the block must be through which weights rotate, so that they come from as far away as in a model whose
+/// weights are `total` bytes: from memory where they do not stay in a cache of `l3` bytes, else from that cache.
+size_t weight_block_bytes(size_t total, int64_t l3);
+/// Whether a kernel's weights rotate: those that exceed the cache by themselves, or the block, do not.
+bool weights_rotate(size_t bytes, size_t block_bytes, size_t l3);
 
 /// Bytes of the task's outputs, row-major.
 size_t output_bytes(const Task& task);

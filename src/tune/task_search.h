@@ -24,6 +24,8 @@ class TaskSearch {
 
   /// The candidate of a choice that was not found here (analytical, from the database); it counts as proposed.
   Candidate adopt(const Choice& choice);
+  /// The direct algorithm under its analytical schedule: what all others' results are compared with. Counts as proposed.
+  Candidate reference() { return adopt({0, kernel::make_schedule(task_.variants[0].kernel, machine_)}); }
   /// The analytical schedule of every variant that was not proposed yet.
   std::vector<Candidate> starts();
   /// Up to `n` new legal schedules, the most promising first; fewer, at last none, where no more are found.

@@ -13,6 +13,11 @@ namespace rooftune::tune {
 namespace {
 
 constexpr double kMostReserve = 0.4;  // of the budget, for the check on the whole model
+constexpr double kHangShare = 0.25;   // of the budget: a candidate that is silent for longer hangs
+
+EntryKey key_of(const Task& task, const codegen::Codegen& codegen, const TuneOptions& options) {
+  return {task.key, options.machine, options.threads, codegen.version()};
+}
 
 /// The database's choice for a task where it has one that still applies.
 std::optional<Choice> recall(const Database& database, const EntryKey& key, const Task& task) {
@@ -43,43 +48,51 @@ class Tuning {
   }
 
   Tuned run() {
-    for (const auto& task : work_.tasks) {
-      auto recalled = database_ ? recall(*database_, key(task), task) : std::nullopt;
-      result_.logs.emplace_back();
-      result_.logs.back().from_database = recalled.has_value();
-      if (recalled) log_recalled(task, *recalled);
-      result_.choices.push_back(recalled ? std::move(*recalled) : first_choice(task, machine_));
+    result_ = untuned(work_, machine_);
+    for (size_t t = 0; t < work_.tasks.size() && database_; ++t) {
+      const auto& task = work_.tasks[t];
+      const EntryKey key = key_of(task, codegen_, options_);
+      auto recalled = recall(*database_, key, task);
+      if (!recalled) continue;
+      const auto entry = database_->find(key);
+      auto& log = result_.logs[t];
+      log.from_database = recalled_ = true;
+      log.top.push_back({entry->algorithm, entry->schedule, entry->predicted_ms, entry->measured_ms});
+      result_.choices[t] = std::move(*recalled);
+      result_.ms[t] = entry->measured_ms;
     }
     if (options_.budget_seconds > 0 && !work_.tasks.empty()) search();
+    for (size_t t = 0; t < work_.tasks.size(); ++t)
+      result_.predicted_ms[t] =
+          predict_ms(work_.tasks[t].variants[result_.choices[t].variant].kernel, result_.choices[t].schedule, machine_);
     result_.seconds = measure::now_seconds() - begin_;
     return std::move(result_);
   }
 
  private:
-  EntryKey key(const Task& task) const { return {task.key, options_.machine, options_.threads, codegen_.version()}; }
-
-  void log_recalled(const Task& task, const Choice& choice) {
-    const auto entry = database_->find(key(task));
-    const auto& kernel = task.variants[choice.variant].kernel;
-    result_.logs.back().top.push_back(
-        {entry->algorithm, kernel::print(kernel, choice.schedule), entry->predicted_ms, entry->measured_ms});
-  }
+  bool cancelled() const { return options_.cancelled != nullptr && options_.cancelled->requested(); }
 
   void search() {
     const double end = begin_ + options_.budget_seconds;
-    const std::vector<Choice> start = result_.choices;
     WholeModel whole(work_, codegen_, options_.threads, options_.seed);
     // The start's program: what it took to make is what making another one takes. It also says where the time goes.
     double reserve = 0;
     if (options_.budget_seconds >= whole.least_seconds()) {
-      whole.add(start);
+      if (!whole.add(result_.choices, recalled_)) {
+        log_warning("tune: the program of the database's choices does not run; they are not used");
+        forget(work_, codegen_, options_);
+        result_ = untuned(work_, machine_);
+        whole.add(result_.choices);
+      }
       reserve = std::min(kMostReserve * options_.budget_seconds,
                          1.3 * (measure::now_seconds() - begin_) + whole.check_seconds());
     }
+    std::vector<Choice> start = result_.choices;
     MeasureOptions measuring;
     measuring.threads = options_.threads;
     measuring.l3 = machine_.l3;
     measuring.seed = options_.seed;
+    measuring.hang_seconds = std::clamp(kHangShare * options_.budget_seconds, 2.0, measuring.hang_seconds);
     measuring.cancelled = options_.cancelled;
     ProcessMeasurer source(work_, codegen_, measuring);
     LoopInput input;
@@ -92,28 +105,28 @@ class Tuning {
     input.progress = options_.progress;
     input.cancelled = options_.cancelled;
     LoopOutput found = tune_loop(input, source);
+    std::vector<double> ratio(work_.tasks.size(), 0.0);
+    bool refuted = false;
     for (size_t t = 0; t < work_.tasks.size(); ++t) {
       found.logs[t].from_database = result_.logs[t].from_database;
       result_.logs[t] = std::move(found.logs[t]);
+      if (found.start_ms[t] > 0) ratio[t] = found.ms[t] / found.start_ms[t];
+      if (!found.refuted[t]) continue;
+      refuted = true;
+      result_.logs[t].from_database = false;
+      start[t] = found.choices[t];
     }
-    result_.choices = found.choices;
-    if (!whole.empty() && !(options_.cancelled != nullptr && options_.cancelled->requested()) &&
-        measure::now_seconds() < end)
-      result_.choices = whole.better(start, found.choices, end);
-    remember(start, found);
-  }
-
-  /// Stores what was measured, but for choices that lost in the whole model.
-  void remember(const std::vector<Choice>& start, const LoopOutput& found) {
-    if (!database_) return;
+    if (refuted && !whole.empty()) {  // its program computes something else
+      whole.clear();
+      if (end - measure::now_seconds() > reserve / 2) whole.add(start);
+    }
+    const bool check = !whole.empty() && !cancelled() && measure::now_seconds() < end;
+    result_.choices = check ? whole.better(start, found.choices, ratio, end) : clear_wins(start, found.choices, ratio);
     for (size_t t = 0; t < work_.tasks.size(); ++t) {
       const Choice& choice = result_.choices[t];
       const bool is_start = choice.variant == start[t].variant && choice.schedule == start[t].schedule;
-      const double ms = is_start ? found.start_ms[t] : found.ms[t];
-      if (ms <= 0) continue;
-      const auto& variant = work_.tasks[t].variants[choice.variant];
-      database_->put({key(work_.tasks[t]), variant.algorithm, kernel::print(variant.kernel, choice.schedule), ms,
-                      predict_ms(variant.kernel, choice.schedule, machine_)});
+      if (found.ms[t] > 0) result_.ms[t] = is_start && !found.refuted[t] ? found.start_ms[t] : found.ms[t];
+      else if (found.refuted[t]) result_.ms[t] = 0;
     }
   }
 
@@ -123,10 +136,55 @@ class Tuning {
   const TuneOptions& options_;
   double begin_;
   std::unique_ptr<Database> database_;
+  bool recalled_ = false;  // any choice
   Tuned result_;
 };
 
 }  // namespace
+
+Tuned untuned(const Workload& workload, const kernel::Machine& machine) {
+  Tuned result;
+  for (const auto& task : workload.tasks) result.choices.push_back(first_choice(task, machine));
+  result.ms.resize(workload.tasks.size());
+  result.logs.resize(workload.tasks.size());
+  for (size_t t = 0; t < workload.tasks.size(); ++t)
+    result.predicted_ms.push_back(
+        predict_ms(workload.tasks[t].variants[result.choices[t].variant].kernel, result.choices[t].schedule, machine));
+  return result;
+}
+
+bool same_choices(const std::vector<Choice>& a, const std::vector<Choice>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Choice& x, const Choice& y) {
+    return x.variant == y.variant && x.schedule == y.schedule;
+  });
+}
+
+void remember(const Workload& workload, const Tuned& tuned, const codegen::Codegen& codegen,
+              const TuneOptions& options) {
+  if (options.database.empty()) return;
+  try {
+    Database database(options.database);
+    for (size_t t = 0; t < workload.tasks.size(); ++t) {
+      const auto& choice = tuned.choices[t];
+      const auto& variant = workload.tasks[t].variants[choice.variant];
+      if (tuned.ms[t] > 0)
+        database.put({key_of(workload.tasks[t], codegen, options), variant.algorithm,
+                      kernel::print(variant.kernel, choice.schedule), tuned.ms[t], tuned.predicted_ms[t]});
+    }
+  } catch (const Error& e) {
+    log_warning("what tuning found is not remembered: {}", e.what());
+  }
+}
+
+void forget(const Workload& workload, const codegen::Codegen& codegen, const TuneOptions& options) {
+  if (options.database.empty()) return;
+  try {
+    Database database(options.database);
+    for (const auto& task : workload.tasks) database.remove(key_of(task, codegen, options));
+  } catch (const Error& e) {
+    log_warning("what the database has for this model cannot be removed: {}", e.what());
+  }
+}
 
 Tuned tune(const Workload& workload, const kernel::Machine& machine, codegen::Codegen& codegen,
            const TuneOptions& options) {

@@ -34,12 +34,27 @@ struct TaskLog {
 };
 
 struct Tuned {
-  std::vector<Choice> choices;  // one per task
+  // One per task:
+  std::vector<Choice> choices;
+  std::vector<double> ms;            // measured of the choice by itself; 0: not known
+  std::vector<double> predicted_ms;  // of the choice
   std::vector<TaskLog> logs;
   double seconds = 0;
 };
 
 Tuned tune(const Workload& workload, const kernel::Machine& machine, codegen::Codegen& codegen,
            const TuneOptions& options);
+
+/// The analytical choices: what tuning starts from, and falls back to.
+Tuned untuned(const Workload& workload, const kernel::Machine& machine);
+
+bool same_choices(const std::vector<Choice>& a, const std::vector<Choice>& b);
+
+/// Stores in the database what was found for each task: for its caller to call once the whole program was seen to be
+/// right. A database that cannot be written to is no reason to lose a tuned model, so that is a warning.
+void remember(const Workload& workload, const Tuned& tuned, const codegen::Codegen& codegen,
+              const TuneOptions& options);
+/// Removes what the database has for these tasks: for a program that was seen to be wrong. Does not throw either.
+void forget(const Workload& workload, const codegen::Codegen& codegen, const TuneOptions& options);
 
 }  // namespace rooftune::tune

@@ -1,6 +1,13 @@
 #include "tune/whole_model.h"
 
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <map>
 
 #include "base/log.h"
@@ -12,9 +19,57 @@ namespace rooftune::tune {
 namespace {
 
 constexpr double kLeastRuns = 5, kMostSeconds = 3;
-constexpr double kFaster = 0.99;  // a task changes only for that share of its time
+constexpr double kFaster = 0.99;        // a task changes only for that share of its time
+constexpr double kWholeFaster = 0.995;  // … and the model
+constexpr double kClear = 0.9;          // a win of a task alone that the whole model cannot turn around
+constexpr double kTrialSeconds = 30;
+constexpr size_t kEnoughRuns = 3;  // to tell programs apart
+
+/// Other work on the machine only ever adds time.
+double undisturbed(const std::vector<double>& samples) { return measure::percentile(samples, 20); }
+
+bool same(const Choice& a, const Choice& b) { return a.variant == b.variant && a.schedule == b.schedule; }
 
 }  // namespace
+
+std::vector<Choice> clear_wins(const std::vector<Choice>& start, const std::vector<Choice>& found,
+                               const std::vector<double>& ratio) {
+  std::vector<Choice> result = start;
+  for (size_t t = 0; t < start.size(); ++t)
+    if (ratio[t] > 0 && ratio[t] < kClear) result[t] = found[t];
+  return result;
+}
+
+bool survives(const runtime::Program& program, int threads, const std::vector<ir::Tensor>& inputs, double seconds) {
+  const pid_t pid = fork();
+  if (pid < 0) throw EnvironmentError("cannot start a process to try a program in: {}", std::strerror(errno));
+  if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGINT, SIG_IGN);  // the parent decides
+    try {
+      const runtime::Executable executable(program);
+      const auto context = executable.make_context(threads);
+      std::vector<ir::Tensor> outputs;
+      executable.run(*context, inputs, outputs);
+    } catch (const std::exception&) {
+      _exit(1);
+    }
+    _exit(0);
+  }
+  int status = 0;
+  const double end = measure::now_seconds() + seconds;
+  for (useconds_t pause = 200;; pause = std::min<useconds_t>(pause * 2, 20000)) {
+    const pid_t ended = waitpid(pid, &status, WNOHANG);
+    if (ended == pid) return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (ended < 0 && errno != EINTR) return false;
+    if (measure::now_seconds() > end) break;
+    usleep(pause);
+  }
+  kill(pid, SIGKILL);
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  return false;
+}
 
 struct WholeModel::Program {
   std::vector<Choice> choices;
@@ -46,13 +101,18 @@ double WholeModel::least_seconds() const {
 
 bool WholeModel::empty() const { return programs_.empty(); }
 
-void WholeModel::add(const std::vector<Choice>& choices) {
+void WholeModel::clear() { programs_.clear(); }
+
+bool WholeModel::add(const std::vector<Choice>& choices, bool trial) {
   const double began = measure::now_seconds();
-  programs_.push_back(std::make_unique<Program>(choices, assemble(work_, choices, codegen_), threads_));
+  auto program = assemble(work_, choices, codegen_);
+  if (trial && !survives(program, threads_, inputs_, kTrialSeconds)) return false;
+  programs_.push_back(std::make_unique<Program>(choices, std::move(program), threads_));
   auto& p = *programs_.back();
   p.executable.run(*p.context, inputs_, p.outputs);
   make_seconds_ = measure::now_seconds() - began;
   profile({&p}, 0, began);
+  return true;
 }
 
 double WholeModel::check_seconds() const {
@@ -87,7 +147,7 @@ std::vector<double> WholeModel::task_ms(size_t i) const {
   for (size_t s = 0; s < steps.size(); ++s) {
     const auto found = task_of.find(steps[s].name);
     if (steps[s].kind != runtime::Step::Kind::kernel || found == task_of.end() || p.step_ms[s].empty()) continue;
-    total[found->second] += measure::median(p.step_ms[s]);
+    total[found->second] += undisturbed(p.step_ms[s]);
     calls[found->second] += 1;
   }
   for (size_t t = 0; t < total.size(); ++t) total[t] /= std::max(1.0, calls[t]);
@@ -95,31 +155,29 @@ std::vector<double> WholeModel::task_ms(size_t i) const {
 }
 
 std::vector<Choice> WholeModel::better(const std::vector<Choice>& start, const std::vector<Choice>& found,
-                                       double deadline) {
-  auto differs = [&](const std::vector<Choice>& a, size_t t) {
-    return a[t].variant != start[t].variant || !(a[t].schedule == start[t].schedule);
-  };
+                                       const std::vector<double>& ratio, double deadline) {
   bool any = false;
-  for (size_t t = 0; t < found.size(); ++t) any = any || differs(found, t);
+  for (size_t t = 0; t < found.size(); ++t) any = any || !same(found[t], start[t]);
   auto left = [&] { return deadline - measure::now_seconds(); };
-  if (!any || left() < 1.2 * make_seconds_) return found;
+  if (!any) return start;
+  if (left() < 1.2 * make_seconds_) return clear_wins(start, found, ratio);
   Program* base = programs_[0].get();
   for (auto& samples : base->step_ms) samples.clear();
   base->run_ms.clear();
   add(found);
   profile({base, programs_[1].get()}, std::min(kMostSeconds, 0.4 * left()), deadline);
+  if (base->run_ms.size() < kEnoughRuns) return clear_wins(start, found, ratio);
   const auto before = task_ms(0), after = task_ms(1);
   std::vector<Choice> mixed = found;
   size_t kept = 0, changed = 0;
   for (size_t t = 0; t < mixed.size(); ++t) {
-    if (!differs(found, t)) continue;
+    if (same(found[t], start[t])) continue;
     ++changed;
     if (after[t] < kFaster * before[t]) continue;
     mixed[t] = start[t];
     ++kept;
   }
   log_debug("tune: {} of {} tuned tasks are faster in the model", changed - kept, changed);
-  size_t judged = 1;
   if (kept == changed) return start;
   if (kept > 0 && left() > 1.2 * make_seconds_) {
     programs_.pop_back();
@@ -127,9 +185,10 @@ std::vector<Choice> WholeModel::better(const std::vector<Choice>& start, const s
     base->run_ms.clear();
     profile({base, programs_[1].get()}, std::min(kMostSeconds, 0.6 * left()), deadline);
   }
-  const double start_ms = measure::median(base->run_ms), found_ms = measure::median(programs_[judged]->run_ms);
+  if (base->run_ms.size() < kEnoughRuns) return clear_wins(start, found, ratio);
+  const double start_ms = undisturbed(base->run_ms), found_ms = undisturbed(programs_[1]->run_ms);
   log_info("tune: whole model {:.3f} ms, before {:.3f} ms", found_ms, start_ms);
-  return found_ms <= start_ms ? programs_[judged]->choices : start;
+  return found_ms <= kWholeFaster * start_ms ? programs_[1]->choices : start;
 }
 
 }  // namespace rooftune::tune
