@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -111,8 +112,14 @@ struct ThreadPool::Impl {
   Impl(int n, bool pin) : count(n), workers(static_cast<size_t>(n)) {
     const std::vector<int> ours = processors(0), all = pin ? processors(getpid()) : std::vector<int>{};
     budget = n > static_cast<int>(ours.size()) ? std::chrono::nanoseconds(kSpinOversubscribed) : kSpin;
+    threads.reserve(static_cast<size_t>(n));
     for (int i = 1; i < n; ++i) {
-      threads.emplace_back([this, i] { work(i); });
+      try {
+        threads.emplace_back([this, i] { work(i); });
+      } catch (const std::system_error& e) {
+        stop();
+        throw EnvironmentError("only {} of {} threads could be started ({}); ask for fewer", i, n, e.code().message());
+      }
       pthread_setname_np(threads.back().native_handle(), "rooftune");
       if (!all.empty()) {
         cpu_set_t set;
@@ -123,7 +130,9 @@ struct ThreadPool::Impl {
     }
   }
 
-  ~Impl() {
+  ~Impl() { stop(); }
+
+  void stop() {
     job.stop.store(true, std::memory_order_relaxed);
     post(count);
     for (std::thread& t : threads) t.join();

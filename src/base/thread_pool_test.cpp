@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <chrono>
@@ -137,6 +138,21 @@ TEST(ThreadPool, PinsWorkersOneEachAndLeavesTheCaller) {
   }
   ASSERT_EQ(sched_getaffinity(0, sizeof after, &after), 0);
   EXPECT_TRUE(CPU_EQUAL(&before, &after));
+}
+
+TEST(ThreadPool, SaysHowManyThreadsCouldBeStarted) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto start = [] {
+    const rlimit room{size_t{1} << 30, size_t{1} << 30};  // of address space: too little for so many stacks
+    setrlimit(RLIMIT_AS, &room);
+    try {
+      ThreadPool pool(1000);
+    } catch (const EnvironmentError& e) {
+      std::fputs(e.what(), stderr);
+      std::exit(4);
+    }
+  };
+  EXPECT_EXIT(start(), testing::ExitedWithCode(4), "only [0-9]+ of 1000 threads could be started");
 }
 
 TEST(ThreadPool, RefusesAbsurdCounts) {

@@ -61,6 +61,9 @@ Header parse_header(std::string_view text, const std::string& path) {
     throw InputError("{}: .npy format version {} is unknown; 1 to 3 are accepted", path, major);
   }
   if (length > text.size() - start) throw InputError("{}: the .npy header is cut off", path);
+  // NumPy refuses longer ones, too, and a search by regular expression uses stack by the character.
+  constexpr size_t most = 10000;
+  if (length > most) throw InputError("{}: the .npy header has {} bytes; at most {} are accepted", path, length, most);
   const std::string header(text.substr(start, length));
   std::smatch found;
   if (!std::regex_search(header, found, std::regex("'descr': *'([^']*)'")))

@@ -64,5 +64,16 @@ TEST(Npy, BadFilesAreNamed) {
             std::string::npos);
 }
 
+TEST(Npy, LongHeadersAreRefused) {
+  std::string file("\x93NUMPY\x02\x00\x00\x00\x20\x00", 12);  // 2 MiB of header
+  file += "{'descr': '" + std::string((1 << 21) - 11, 'f');
+  try {
+    parse_npy(file, "x.npy");
+    ADD_FAILURE() << "accepted";
+  } catch (const InputError& e) {
+    EXPECT_STREQ(e.what(), "x.npy: the .npy header has 2097152 bytes; at most 10000 are accepted");
+  }
+}
+
 }  // namespace
 }  // namespace rooftune::ir
