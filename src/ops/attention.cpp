@@ -61,10 +61,28 @@ AttentionSizes attention_sizes(const Node& node, const Shape& q, const Shape& k,
   return s;
 }
 
+/// A mask broadcasts to the scores; it may be shorter than the keys, of which the rest is then masked.
+void check_mask(const InferContext& ctx, const AttentionSizes& s) {
+  const Shape &mask = ctx.shape(kMask), scores = {s.batch, s.q_heads, s.q_length, s.total()};
+  bool fits = mask.size() <= scores.size();
+  for (size_t i = 0; fits && i < mask.size(); ++i) {
+    const Dim &own = mask[mask.size() - 1 - i], &full = scores[scores.size() - 1 - i];
+    fits = may_equal(own, 1) || may_equal(own, full) || (i == 0 && own.min() <= full.max());
+  }
+  if (!fits)
+    ctx.fail(
+        fmt::format("attn_mask is {}, which does not broadcast to the scores {}", to_string(mask), to_string(scores)));
+}
+
 void infer_attention(InferContext& ctx) {
   const DType dtype = require_same(ctx, 0, 1, kFloats), value_type = require(ctx, 2, kFloats);
   if (ctx.has_input(kMask)) require(ctx, kMask, kFloats | kBool);
   if (ctx.has_input(kPastKey) != ctx.has_input(kPastValue)) ctx.fail("past_key and past_value must be given together");
+  for (auto [past, of] : {std::pair(kPastKey, kKey), std::pair(kPastValue, kValue)}) {
+    if (ctx.has_input(past) && ctx.dtype(past) != ctx.dtype(of))
+      ctx.fail(fmt::format("inputs {} and {} must have the same element type, but are {} and {}", static_cast<int>(of),
+                           static_cast<int>(past), ir::name(ctx.dtype(of)), ir::name(ctx.dtype(past))));
+  }
   bool known = true;
   for (int i = 0; i < ctx.input_count(); ++i) known = known && (!ctx.has_input(i) || ctx.has_shape(i));
   if (!known) {
@@ -74,6 +92,9 @@ void infer_attention(InferContext& ctx) {
   if (ctx.has_input(kPastKey)) require_rank(ctx, kPastKey, 4, 4);
   const AttentionSizes s = attention_sizes(ctx.node(), ctx.shape(0), ctx.shape(1), ctx.shape(2),
                                            ctx.has_input(kPastKey) ? std::optional(ctx.shape(kPastKey)) : std::nullopt);
+  require_shape(ctx, kPastKey, "past_key", {s.batch, s.kv_heads, s.past, s.head});
+  require_shape(ctx, kPastValue, "past_value", {s.batch, s.kv_heads, s.past, s.value_head});
+  if (ctx.has_input(kMask)) check_mask(ctx, s);
   ctx.set_output(0, dtype,
                  s.flat ? Shape{s.batch, s.q_length, s.q_heads * s.value_head}
                         : Shape{s.batch, s.q_heads, s.q_length, s.value_head});
@@ -219,11 +240,23 @@ void attention(EvalContext& ctx, const AttentionSizes& s) {
   if (keep) ctx.set_output(3, std::move(kept));
 }
 
+/// V and the mask may be of other types than Q: all is computed in Q's, or in f32 where Q is a half.
 void evaluate_attention(EvalContext& ctx) {
   const std::vector<int64_t>* past = ctx.has_input(kPastKey) ? &ctx.input(kPastKey).shape() : nullptr;
   const AttentionSizes s =
       static_sizes(ctx.node(), ctx.input(0).shape(), ctx.input(1).shape(), ctx.input(2).shape(), past);
-  dispatch_float(ctx.node(), ctx.input(0).dtype(), [&](auto tag) { attention<typename decltype(tag)::type>(ctx, s); });
+  const DType given = ctx.input(kQuery).dtype(), own = is_half(given) ? DType::f32 : given;
+  std::vector<Tensor> inputs;
+  for (int i = 0; i < ctx.input_count(); ++i) {
+    const Tensor input = ctx.has_input(i) ? ctx.input(i) : Tensor();
+    inputs.push_back(input && input.dtype() != DType::boolean ? convert(input, own) : input);
+  }
+  EvalContext uniform(ctx.node(), std::move(inputs));
+  dispatch_float(ctx.node(), own, [&](auto tag) { attention<typename decltype(tag)::type>(uniform, s); });
+  for (size_t i = 0; i < uniform.outputs().size(); ++i) {
+    const Tensor& output = uniform.outputs()[i];
+    if (output) ctx.set_output(static_cast<int>(i), convert(output, i == 2 ? ctx.input(kValue).dtype() : given));
+  }
 }
 
 // --- lowering
@@ -356,7 +389,7 @@ void register_attention(Catalogue& catalogue) {
                  .pattern = Pattern::contraction,
                  .infer = infer_attention,
                  .cost = cost_attention,
-                 .evaluate = widened(evaluate_attention),
+                 .evaluate = evaluate_attention,
                  .lower = lower_attention});
 }
 

@@ -1,8 +1,12 @@
 // Runs nodes and whole graphs by their references. A tensor is dropped after its last use.
+#include <algorithm>
+
 #include "ops/common.h"
 
 namespace rooftune::ops {
 namespace {
+
+constexpr int64_t kMaxKnownElements = 1024;  // values that inference may look at
 
 void check_against(const Type& type, const Tensor& tensor, const auto& disagree) {
   if (!type.is_tensor()) return;
@@ -56,6 +60,51 @@ std::vector<Tensor> run(const Graph& graph, const std::vector<Tensor>& inputs, c
   return outputs;
 }
 
+/// Whether the model's types already say all there is to know of this run's shapes.
+bool says_all(const Graph& graph, const Node& node, const std::vector<Tensor>& inputs) {
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    if (node.inputs[i] == ir::kNone) continue;
+    const Type& type = graph.type(node.inputs[i]);
+    if (!type.is_static() || static_values(type.shape()) != inputs[i].shape()) return false;
+  }
+  return std::all_of(node.outputs.begin(), node.outputs.end(),
+                     [&](ir::ValueId v) { return v == ir::kNone || graph.type(v).is_static(); });
+}
+
+/// Inference checks that operands fit each other, but only as far as it knows their shapes. So where data decides a
+/// shape or holds one, it is asked again with what this run brought, before a reference relies on it. (Bodies are
+/// asked node by node when they run.)
+void check_operands(const Graph& graph, const Node& node, const OpDef& def, const std::vector<Tensor>& inputs) {
+  if (inputs.size() != node.inputs.size() || !ir::bodies(node).empty() || says_all(graph, node, inputs)) return;
+  Graph alone;
+  alone.opsets = graph.opsets;
+  Node copy = node;
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    if (node.inputs[i] == ir::kNone) continue;
+    if (!inputs[i]) fail(node, fmt::format("input {} is missing", i));
+    copy.inputs[i] = alone.add_value(graph.value(node.inputs[i]).name,
+                                     Type::tensor(inputs[i].dtype(), ir::to_shape(inputs[i].shape())));
+  }
+  for (ir::ValueId& v : copy.outputs) {
+    if (v != ir::kNone) v = alone.add_value(graph.value(v).name, {});
+  }
+  KnownValues known;
+  known.ints.resize(alone.value_capacity());
+  known.tensors.resize(alone.value_capacity());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (copy.inputs[i] != ir::kNone && inputs[i].size() <= kMaxKnownElements)
+      known.tensors[static_cast<size_t>(copy.inputs[i])] = inputs[i];
+  }
+  Node& lone = alone.node(alone.add_node(std::move(copy)));
+  InferContext ctx(alone, lone, known);
+  try {
+    def.infer(ctx);
+  } catch (const InputError& e) {
+    if (std::string_view(e.what()).find("node '") != std::string_view::npos) throw;
+    fail(node, e.what());
+  }
+}
+
 }  // namespace
 
 std::vector<ir::ValueId> captured_values(const Node& node) {
@@ -70,8 +119,10 @@ std::vector<ir::ValueId> captured_values(const Node& node) {
 }
 
 std::vector<Tensor> evaluate(const Graph& graph, const Node& node, std::vector<Tensor> inputs) {
+  const OpDef& def = Catalogue::instance().at(node);
+  check_operands(graph, node, def, inputs);
   EvalContext ctx(node, std::move(inputs));
-  Catalogue::instance().at(node).evaluate(ctx);
+  def.evaluate(ctx);
   std::vector<Tensor> outputs = std::move(ctx.outputs());
   outputs.resize(node.outputs.size());
   for (size_t i = 0; i < outputs.size(); ++i) {

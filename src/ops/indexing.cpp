@@ -96,10 +96,15 @@ void lower_gather(LowerContext& ctx) {
 void infer_gather_elements(InferContext& ctx) {
   require(ctx, 1, kIndices);
   if (ctx.has_shape(0) && ctx.has_shape(1)) {
-    normalize_axis(ctx.node(), ctx.node().attr_int("axis", 0), static_cast<int>(ctx.shape(0).size()));
-    if (ctx.shape(0).size() != ctx.shape(1).size())
-      ctx.fail(fmt::format("data {} and indices {} must have the same rank", to_string(ctx.shape(0)),
-                           to_string(ctx.shape(1))));
+    const Shape &data = ctx.shape(0), &indices = ctx.shape(1);
+    const int axis = normalize_axis(ctx.node(), ctx.node().attr_int("axis", 0), static_cast<int>(data.size()));
+    if (data.size() != indices.size())
+      ctx.fail(fmt::format("data {} and indices {} must have the same rank", to_string(data), to_string(indices)));
+    for (size_t d = 0; d < data.size(); ++d) {
+      if (static_cast<int>(d) != axis && indices[d].min() > data[d].max())
+        ctx.fail(fmt::format("indices {} must not be longer than data {} but on axis {}", to_string(indices),
+                             to_string(data), axis));
+    }
   }
   ctx.set_output(0, ctx.has_shape(1) ? Type::tensor(ctx.dtype(0), ctx.shape(1)) : Type::tensor(ctx.dtype(0)));
 }
@@ -134,6 +139,11 @@ std::vector<D> gather_nd_shape(const Node& node, const std::vector<D>& data, con
       batch + indexed > rank) {
     fail(node, fmt::format("indices of rank {} with a last dim of {} and batch_dims={} do not fit data of rank {}",
                            indices.size(), indexed, batch, rank));
+  }
+  for (size_t d = 0; d < static_cast<size_t>(batch); ++d) {
+    if (!may_equal(Dim(data[d]), Dim(indices[d])))
+      fail(node, fmt::format("batch dim {} is {} in the data and {} in the indices, but must be the same", d,
+                             Dim(data[d]).to_string(), Dim(indices[d]).to_string()));
   }
   std::vector<D> shape(indices.begin(), indices.end() - 1);
   shape.insert(shape.end(), data.begin() + batch + indexed, data.end());

@@ -271,7 +271,10 @@ void infer_tile(InferContext& ctx) {
   if (!ctx.has_shape(0)) return ctx.set_output(0, Type::tensor(dtype));
   const Shape& in = ctx.shape(0);
   const auto repeats = ctx.ints(1);
-  if (!repeats) return ctx.set_output(0, dtype, unknown_shape(ctx, 0, static_cast<int64_t>(in.size())));
+  if (!repeats) {
+    require_shape(ctx, 1, "repeats", {Dim(static_cast<int64_t>(in.size()))});
+    return ctx.set_output(0, dtype, unknown_shape(ctx, 0, static_cast<int64_t>(in.size())));
+  }
   if (repeats->size() != in.size())
     ctx.fail(fmt::format("repeats has {} values, the input {} has {} dims", repeats->size(), to_string(in), in.size()));
   Shape shape;
@@ -310,7 +313,8 @@ void lower_tile(LowerContext& ctx) {
 
 int64_t block_size(const Node& node) {
   const int64_t block = node.attr_int("blocksize", 0);
-  if (block < 1) fail(node, fmt::format("blocksize is {}, must be at least 1", block));
+  constexpr int64_t most = int64_t{1} << 23;  // a block of its square is as large as a tensor can be
+  if (block < 1 || block > most) fail(node, fmt::format("blocksize is {}, must be 1 to {}", block, most));
   return block;
 }
 

@@ -26,8 +26,21 @@ constexpr Operands kLinear = {
 const Operands& operands_of(const Node& node) { return node.op.starts_with("QLinear") ? kLinear : kInteger; }
 bool is_conv(const Node& node) { return node.op.find("Conv") != std::string::npos; }
 
+/// Fails unless a scale or zero point, where present, has one element or is a vector of `several`.
+void require_factor(const InferContext& ctx, int i, const char* name, const Dim& several) {
+  if (i < 0 || !ctx.has_input(i) || !ctx.has_shape(i)) return;
+  const Shape& shape = ctx.shape(i);
+  if (may_equal(product(shape), 1) || (shape.size() == 1 && may_equal(shape[0], several))) return;
+  const std::string also = several == Dim(1) ? "" : fmt::format(" or shape [{}]", several.to_string());
+  ctx.fail(fmt::format("{} (input {}) has shape {}, but must have one element{}", name, i, to_string(shape), also));
+}
+
 void infer_quantized(InferContext& ctx) {
   const Operands& o = operands_of(ctx.node());
+  for (int i : {o.a_scale, o.b_scale, o.y_scale}) {
+    if (i >= 0) require(ctx, i, kFloats);
+  }
+  if (o.bias >= 0 && ctx.has_input(o.bias)) require(ctx, o.bias, bit(DType::i32));
   for (int i : {o.a, o.b}) require(ctx, i, kBytes);
   const DType dtype = o.y_zero < 0 ? DType::i32 : require(ctx, o.y_zero, kBytes);
   for (auto [zero, of] : {std::pair(o.a_zero, o.a), std::pair(o.b_zero, o.b)}) {
@@ -37,7 +50,19 @@ void infer_quantized(InferContext& ctx) {
   }
   if (!ctx.has_shape(o.a) || !ctx.has_shape(o.b)) return ctx.set_output(0, Type::tensor(dtype));
   const Shape &a = ctx.shape(o.a), &b = ctx.shape(o.b);
-  ctx.set_output(0, dtype, is_conv(ctx.node()) ? conv_shape(ctx.node(), a, b) : matmul_shape(ctx.node(), a, b));
+  const bool conv = is_conv(ctx.node());
+  const Shape out = conv ? conv_shape(ctx.node(), a, b) : matmul_shape(ctx.node(), a, b);
+  const Dim rows = conv || a.size() < 2 ? Dim(1) : a[a.size() - 2], columns = conv           ? b[0]
+                                                                              : b.size() < 2 ? Dim(1)
+                                                                                             : b.back();
+  require_factor(ctx, o.a_zero, "a_zero_point", rows);
+  require_factor(ctx, o.b_zero, "b_zero_point", columns);
+  require_factor(ctx, o.a_scale, "a_scale", 1);
+  require_factor(ctx, o.b_scale, "b_scale", columns);
+  require_factor(ctx, o.y_scale, "y_scale", 1);
+  require_factor(ctx, o.y_zero, "y_zero_point", 1);
+  if (o.bias >= 0 && ctx.has_input(o.bias)) require_shape(ctx, o.bias, "B", {columns});
+  ctx.set_output(0, dtype, out);
 }
 
 Cost cost_quantized(const CostContext& ctx) {
@@ -159,6 +184,9 @@ void lower_quantized(LowerContext& ctx) {
   for (int i : {o.a_zero, o.b_zero, o.b_scale}) {
     if (i >= 0 && ctx.has_input(i) && ctx.shape(i).size() > 1)
       return ctx.reject("lower: zero points and scales must be scalars or vectors");
+  }
+  for (int i : {o.a_scale, o.b_scale, o.y_scale}) {
+    if (i >= 0 && ctx.dtype(i) != DType::f32) return ctx.reject("lower: scales must be f32");
   }
   const int sum = add_sum_stage(ctx, o);
   if (!ctx.rejection().empty() || o.y_scale < 0) return ctx.set_output(0, sum);

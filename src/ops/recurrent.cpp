@@ -119,7 +119,13 @@ size_t directions_of(const Node& node) {
 
 void infer_recurrent(InferContext& ctx) {
   const Node& node = ctx.node();
-  const DType dtype = require_same(ctx, 0, 2, kFloats);
+  const DType dtype = require_same(ctx, 0, 3, kFloats);
+  for (int i : {5, 6, 7}) {
+    if (ctx.has_input(i) && ctx.dtype(i) != dtype)
+      ctx.fail(fmt::format("inputs 0 and {} must have the same element type, but are {} and {}", i, ir::name(dtype),
+                           ir::name(ctx.dtype(i))));
+  }
+  if (ctx.has_input(4)) require(ctx, 4, bit(DType::i32));
   const bool batch_first = node.attr_int("layout", 0) != 0;
   const Dim directions = static_cast<int64_t>(directions_of(node));
   activations_of(node, cell_of(node), directions_of(node));
@@ -130,25 +136,17 @@ void infer_recurrent(InferContext& ctx) {
     for (int i = 0; i < ctx.output_count(); ++i) ctx.set_output(i, Type::tensor(dtype));
     return;
   }
-  if (ctx.has_shape(1)) {
-    const Shape& w = ctx.shape(1);
-    if (!may_equal(w[0], directions) || !may_equal(w[1], hidden * Dim(cell_of(node).gates)) ||
-        !may_equal(w[2], ctx.shape(0)[2])) {
-      ctx.fail(fmt::format("W is {}, must be [{},{},{}]", to_string(w), directions.to_string(),
-                           (hidden * Dim(cell_of(node).gates)).to_string(), ctx.shape(0)[2].to_string()));
-    }
-  }
-  if (ctx.has_shape(2)) {
-    const Shape& r = ctx.shape(2);
-    if (!may_equal(r[0], directions) || !may_equal(r[1], hidden * Dim(cell_of(node).gates)) ||
-        !may_equal(r[2], hidden)) {
-      ctx.fail(fmt::format("R is {}, must be [{},{},{}]", to_string(r), directions.to_string(),
-                           (hidden * Dim(cell_of(node).gates)).to_string(), hidden.to_string()));
-    }
-  }
   const Shape& x = ctx.shape(0);
+  const Dim rows = hidden * Dim(cell_of(node).gates);
+  require_shape(ctx, 1, "W", {directions, rows, x[2]});
+  require_shape(ctx, 2, "R", {directions, rows, hidden});
+  require_shape(ctx, 3, "B", {directions, rows * Dim(2)});
   const Dim steps = x[batch_first ? 1 : 0], batch = x[batch_first ? 0 : 1];
   const Shape state = batch_first ? Shape{batch, directions, hidden} : Shape{directions, batch, hidden};
+  require_shape(ctx, 4, "sequence_lens", {batch});
+  require_shape(ctx, 5, "initial_h", state);
+  require_shape(ctx, 6, "initial_c", state);
+  require_shape(ctx, 7, "P", {directions, hidden * Dim(3)});
   ctx.set_output(0, dtype,
                  batch_first ? Shape{batch, steps, directions, hidden} : Shape{steps, directions, batch, hidden});
   for (int i = 1; i < ctx.output_count(); ++i) ctx.set_output(i, dtype, state);

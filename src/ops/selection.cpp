@@ -13,7 +13,8 @@ namespace {
 
 void infer_one_hot(InferContext& ctx) {
   require(ctx, 0, kNumbers);
-  require(ctx, 1, kNumbers);
+  require_scalar(ctx, 1, kNumbers);
+  require_shape(ctx, 2, "values", {2});
   const DType dtype = ctx.dtype(2);
   if (!ctx.has_shape(0)) return ctx.set_output(0, Type::tensor(dtype));
   Shape shape = ctx.shape(0);
@@ -21,8 +22,8 @@ void infer_one_hot(InferContext& ctx) {
   const auto depth = ctx.ints(1);
   const Tensor* constant = ctx.constant(1);
   Dim extent = ctx.unknown_dim(0, axis, 1);
-  if (depth) extent = (*depth)[0];
-  else if (constant != nullptr && constant->size() == 1) extent = static_cast<int64_t>(constant->as_double(0));
+  if (depth && depth->size() == 1) extent = (*depth)[0];
+  else if (constant != nullptr && constant->size() == 1) extent = constant->as_int(0);
   if (extent.max() < 1) ctx.fail(fmt::format("depth is {}, must be at least 1", extent.to_string()));
   shape.insert(shape.begin() + axis, extent);
   ctx.set_output(0, dtype, std::move(shape));
@@ -30,7 +31,7 @@ void infer_one_hot(InferContext& ctx) {
 
 void evaluate_one_hot(EvalContext& ctx) {
   const Tensor &indices = ctx.input(0), &values = ctx.input(2);
-  const auto depth = static_cast<int64_t>(ctx.input(1).as_double(0));
+  const int64_t depth = scalar_int(ctx, 1);
   const int axis = normalize_axis(ctx.node(), ctx.node().attr_int("axis", -1), indices.rank() + 1);
   if (depth < 1 || values.size() != 2) ctx.fail("depth must be at least 1 and values must hold [off, on]");
   std::vector<int64_t> shape = indices.shape();
@@ -41,7 +42,7 @@ void evaluate_one_hot(EvalContext& ctx) {
                    for (int64_t i = 0; i < total; ++i)
                      std::memcpy(m.target + static_cast<size_t>(i) * m.cell, m.sources[0], m.cell);
                    for (int64_t i = 0; i < indices.size(); ++i) {
-                     auto on = static_cast<int64_t>(indices.as_double(i));
+                     int64_t on = indices.as_int(i);
                      if (on < -depth || on >= depth) continue;
                      if (on < 0) on += depth;
                      const int64_t to = (i / inner * depth + on) * inner + i % inner;

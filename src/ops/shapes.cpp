@@ -1,5 +1,7 @@
 #include "ops/shapes.h"
 
+#include <algorithm>
+
 namespace rooftune::ops {
 
 using ir::Dim;
@@ -41,6 +43,13 @@ std::optional<std::vector<int64_t>> static_ints(const InferContext& ctx, int i) 
   const auto values = ctx.ints(i);
   if (!values || !ir::is_static(*values)) return std::nullopt;
   return ir::static_values(*values);
+}
+
+void require_shape(const InferContext& ctx, int i, const char* name, const Shape& wanted) {
+  if (!ctx.has_input(i) || !ctx.has_shape(i)) return;
+  const Shape& given = ctx.shape(i);
+  if (given.size() != wanted.size() || !std::equal(given.begin(), given.end(), wanted.begin(), may_equal))
+    ctx.fail(fmt::format("{} is {}, must be {}", name, to_string(given), to_string(wanted)));
 }
 
 Shape unknown_shape(const InferContext& ctx, int output, int64_t rank) {

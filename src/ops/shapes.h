@@ -17,6 +17,10 @@ ir::Dim quotient(ir::Shape numerator, ir::Shape denominator);
 /// The integers of input `i` when they are all known and static.
 std::optional<std::vector<int64_t>> static_ints(const InferContext& ctx, int i);
 
+/// Fails unless input `i`, where present and of known shape, may have the shape `wanted`; `name` is what the standard
+/// calls it.
+void require_shape(const InferContext& ctx, int i, const char* name, const ir::Shape& wanted);
+
 /// A shape of which only the rank is known: every dim a fresh symbol of output `output`.
 ir::Shape unknown_shape(const InferContext& ctx, int output, int64_t rank);
 
