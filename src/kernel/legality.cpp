@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "kernel/analysis.h"
+#include "kernel/nodes.h"
 #include "kernel/schedule.h"
 
 namespace rooftune::kernel {
@@ -70,18 +71,13 @@ struct Checker {
   std::string vector_loads(int s) const {
     for (const auto& loop : plan(s).loops) {
       if (loop.kind != LoopKind::vector) continue;
+      const std::vector<uint64_t> depends = axis_dependence(stage(s));
       for (const auto& node : stage(s).nodes)
-        for (const auto& index : node.indices) {
-          std::vector<int> used;
-          index.collect_variables(used);
-          for (int v : used) {
-            if (v < kNodeVariable) continue;
-            for (const auto& e : stage(s).nodes[static_cast<size_t>(v - kNodeVariable)].indices)
-              if (e.uses(loop.axis))
-                return fmt::format("vectorise: an index of stage {} is read from memory along axis {}", stage(s).name,
-                                   stage(s).axes[static_cast<size_t>(loop.axis)].name);
-          }
-        }
+        for (const auto& index : node.indices)
+          for (int n : node_variables(index))
+            if ((depends[static_cast<size_t>(n)] >> loop.axis & 1) != 0)
+              return fmt::format("vectorise: an index of stage {} is read from memory along axis {}", stage(s).name,
+                                 stage(s).axes[static_cast<size_t>(loop.axis)].name);
       if (loop.axis < stage(s).spatial && std::none_of(
                                               stage(s).out_indices.begin(), stage(s).out_indices.end(),
                                               [&](const Index& e) { return e.uses(loop.axis); }))

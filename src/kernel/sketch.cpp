@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "kernel/nodes.h"
 #include "kernel/register_tile.h"
 
 namespace rooftune::kernel {
@@ -192,6 +193,7 @@ double Sketch::access_score(const Stage& stage, int buffer, const std::vector<In
 
 int Sketch::vector_axis(int s, const std::vector<int64_t>& extent, bool* reduces) const {
   const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+  const std::vector<uint64_t> depends = axis_dependence(stage);
   int best = -1;
   double best_score = -1e9;
   for (int a = 0; a < static_cast<int>(stage.axes.size()); ++a) {
@@ -201,15 +203,8 @@ int Sketch::vector_axis(int s, const std::vector<int64_t>& extent, bool* reduces
     double score = a < stage.spatial ? 0 : -3.5;
     for (const auto& node : stage.nodes) {
       if (node.op == Op::load) score += access_score(stage, node.buffer, node.indices, a, false);
-      for (const auto& index : node.indices) {
-        std::vector<int> used;
-        index.collect_variables(used);
-        for (int v : used) {  // an index that is read from memory must be the same for all lanes
-          if (v < kNodeVariable) continue;
-          for (const auto& inner : stage.nodes[static_cast<size_t>(v - kNodeVariable)].indices)
-            allowed = allowed && !inner.uses(a);
-        }
-      }
+      for (const auto& index : node.indices)  // one that is read from memory must be the same for all lanes
+        for (int n : node_variables(index)) allowed = allowed && (depends[static_cast<size_t>(n)] >> a & 1) == 0;
     }
     if (a < stage.spatial) score += access_score(stage, stage.buffer, stage.out_indices, a, true);
     // A vector that is mostly empty is worth little.

@@ -33,6 +33,7 @@ void infer_arg(InferContext& ctx) {
   ctx.set_output(0, DType::i64, std::move(shape));
 }
 
+// NaNs are passed over, as in ReduceMax and ReduceMin; where there is nothing else the index is 0.
 template <bool largest>
 void evaluate_arg(EvalContext& ctx) {
   const Tensor& x = ctx.input(0);
@@ -57,7 +58,7 @@ void evaluate_arg(EvalContext& ctx) {
         for (int64_t i = 0; i < a.inner; ++i) {
           const T v = row[i];
           const T b = best[static_cast<size_t>(i)];
-          if (largest ? v > b : v < b) {
+          if ((largest ? v > b : v < b) || (b != b && v == v)) {
             best[static_cast<size_t>(i)] = v;
             where[i] = k;
           } else if (last && v == b) {
@@ -70,7 +71,8 @@ void evaluate_arg(EvalContext& ctx) {
   ctx.set_output(0, std::move(out));
 }
 
-// Two stages: the extreme, then the first (or last) index at which it stands.
+// Two stages: the extreme, then the first (or last) index at which it stands; of floats a third, since a row of NaNs has
+// no extreme.
 template <bool largest>
 void lower_arg(LowerContext& ctx) {
   if (!can_lower(ctx, set_of({DType::f32, DType::i32, DType::i64}))) return;
@@ -96,10 +98,17 @@ void lower_arg(LowerContext& ctx) {
   StageBuilder s(ctx.kernel(), stage_name(ctx.kernel(), "where"), spatial, reduced);
   const int hit = s.node(Op::eq, DType::boolean, s.load(ctx.input(0), at), s.load(best, axis_indices(rank - 1)));
   const int index = s.index(s.axis(rank - 1), DType::i64);
-  const int none = s.constant(last ? -1 : static_cast<double>(shape[static_cast<size_t>(axis)]), DType::i64);
+  const double outside = last ? -1 : static_cast<double>(shape[static_cast<size_t>(axis)]);
+  const int none = s.constant(outside, DType::i64);
   const int buffer = ctx.kernel().add_buffer(stage_name(ctx.kernel(), "where"), DType::i64, ctx.output_shape(0),
                                              kernel::Role::temporary);
-  ctx.set_output(0, s.finish(s.select(hit, index, none), last ? Reduction::max : Reduction::min, buffer, out));
+  const int found = s.finish(s.select(hit, index, none), last ? Reduction::max : Reduction::min, buffer, out);
+  if (!ir::is_float(ctx.dtype(0))) return ctx.set_output(0, found);
+  const std::vector<int64_t> results = ctx.output_shape(0);
+  StageBuilder inside(ctx.kernel(), stage_name(ctx.kernel(), "inside"), axes_of(results));
+  const int at_all = inside.load(found, axis_indices(static_cast<int>(results.size())));
+  const int nowhere = inside.node(Op::eq, DType::boolean, at_all, inside.constant(outside, DType::i64));
+  ctx.set_output(0, inside.finish(inside.select(nowhere, inside.constant(0, DType::i64), at_all)));
 }
 
 // --- CumSum

@@ -88,6 +88,7 @@ A mul_wrapping(A a, A b) {
 }
 
 struct SumStep {
+  template <typename T> using Held = Accumulator<T>;
   template <typename A> static A start() { return 0; }
   template <typename A> static A value(A x) { return x; }
   template <typename A> static A join(A a, A b) { return add_wrapping(a, b); }
@@ -102,18 +103,24 @@ struct ProductStep : SumStep {
   template <typename A> static A start() { return 1; }
   template <typename A> static A join(A a, A b) { return mul_wrapping(a, b); }
 };
+// The extremes pass over NaNs, as the interpreter and generated code do. Integers are compared as they are, so that
+// nothing at all gives the smallest (or largest) number of the type.
 struct MaxStep : SumStep {
+  template <typename T>
+  using Held =
+      std::conditional_t<std::is_floating_point_v<T>, double, std::conditional_t<std::is_same_v<T, bool>, uint8_t, T>>;
   template <typename A> static A start() {
     return std::numeric_limits<A>::has_infinity ? -std::numeric_limits<A>::infinity()
                                                 : std::numeric_limits<A>::lowest();
   }
-  template <typename A> static A join(A a, A b) { return b > a || b != b ? b : a; }
+  template <typename A> static A join(A a, A b) { return b > a ? b : a; }
 };
 struct MinStep : SumStep {
+  template <typename T> using Held = MaxStep::Held<T>;
   template <typename A> static A start() {
     return std::numeric_limits<A>::has_infinity ? std::numeric_limits<A>::infinity() : std::numeric_limits<A>::max();
   }
-  template <typename A> static A join(A a, A b) { return b < a || b != b ? b : a; }
+  template <typename A> static A join(A a, A b) { return b < a ? b : a; }
 };
 
 template <typename Step, typename A, typename T>
@@ -129,7 +136,7 @@ A reduce_row(const T* x, int64_t n) {  // four accumulators, or the additions wo
 }
 
 // Accumulators of every output. The input is walked in memory order; the output is an operand that broadcasts to it.
-template <typename Step, typename T, typename A = Accumulator<T>>
+template <typename Step, typename T, typename A = typename Step::template Held<T>>
 std::vector<A> accumulate(const Tensor& x, const std::vector<int>& axes) {
   const std::vector<int64_t> kept = reduced_shape(x.shape(), axes, true);
   int64_t outputs = 1;
@@ -307,12 +314,18 @@ void lower_log_sum_exp(LowerContext& ctx) {
   if (!axes) return ctx.reject("lower: the axes must be constant");
   if (ctx.dtype(0) != DType::f32) return ctx.reject("lower: ReduceLogSumExp is lowered for f32");
   const int hi = reduction_stage(ctx, "hi", *axes, Reduction::max, [](StageBuilder&, int x, const auto&) { return x; });
+  // An infinity less itself would be a NaN.
+  const int shift = finish_stage(ctx, "shift", hi, [](StageBuilder& s, int x, const auto&) {
+    const int finite = s.node(Op::le, DType::boolean, s.unary(Op::abs, x),
+                              s.constant(static_cast<double>(std::numeric_limits<float>::max())));
+    return s.select(finite, x, s.constant(0));
+  });
   const int sum =
       reduction_stage(ctx, "sum", *axes, Reduction::sum, [&](StageBuilder& s, int x, const std::vector<Index>& out) {
-        return s.unary(Op::exp, s.sub(x, s.load(hi, out)));
+        return s.unary(Op::exp, s.sub(x, s.load(shift, out)));
       });
   ctx.set_output(0, finish_stage(ctx, "log_sum_exp", sum, [&](StageBuilder& s, int x, const std::vector<Index>& at) {
-                   return s.add(s.load(hi, at), s.unary(Op::log, x));
+                   return s.add(s.load(shift, at), s.unary(Op::log, x));
                  }));
 }
 

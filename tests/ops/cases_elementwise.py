@@ -78,6 +78,26 @@ def modulo(rng):
     return Case("Mod", [a, b], attributes={"fmod": 1 if dtype.startswith("f") else int(rng.integers(2))})
 
 
+def division(name):
+    @operator(name, cases=12)
+    def divided_by_what_traps(rng):
+        """By 0, by -1 (of the smallest number, too) and in vectors of which only a part is used."""
+        dtype = np.dtype(pick(rng, ["int32", "int64", "int8", "uint8"]))
+        s = tuple(int(d) for d in rng.integers(1, 40, int(rng.integers(1, 3))))
+        a, b = numbers(rng, s, dtype), rng.integers(-3 if dtype.kind == "i" else 0, 4, s).astype(dtype)
+        a[rng.random(s) < 0.2] = np.iinfo(dtype).min
+        with np.errstate(all="ignore"):
+            quotient = np.where(b == 0, 0, np.trunc(a.astype(np.longdouble) / np.where(b == 0, 1, b)))
+            exact = [int(q) for q in quotient.reshape(-1)] if name == "Div" else [0 if v == 0 else int(u) % int(v) for u, v in zip(a.reshape(-1), b.reshape(-1))]
+        bits = 8 * dtype.itemsize
+        expected = np.array([e % 2**bits for e in exact], f"u{dtype.itemsize}").view(dtype).reshape(s)
+        return Case(name, [a, b], expected=[expected], lowered=name == "Mod" and dtype.itemsize >= 4)
+
+
+division("Mod")
+division("Div")
+
+
 @operator("BitShift", cases=16)
 def shift(rng):
     dtype = pick(rng, ["uint8", "uint32", "uint64"])

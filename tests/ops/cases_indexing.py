@@ -19,6 +19,14 @@ def gather(rng):
     return Case("Gather", [x, chosen], {"axis": axis - (len(shape) if rng.random() < 0.5 else 0)}, constants=(1,) if rng.random() < 0.3 else (), symbolic=(0, 1), expected=expected)
 
 
+@operator("Gather", 6)
+def gather_along_the_long_axis(rng):
+    """Indices at run time along the axis that would be the vector's; negative ones, too."""
+    shape = (100,) if rng.random() < 0.5 else (8, 100)
+    x = rng.normal(0, 1, shape).astype(np.float32)
+    return Case("Gather", [x, indices(rng, 100, (64,))], {"axis": len(shape) - 1}, lowered=True)
+
+
 @operator("GatherElements", 15)
 def gather_elements(rng):
     shape = list(shape_of(rng, 1, 4))

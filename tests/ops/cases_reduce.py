@@ -64,9 +64,53 @@ def reduce_many(rng):
     return Case("ReduceSum", [x, np.array([1], np.int64)], constants=(1,), expected=[exact], tolerance=1e-6, lowered=True)
 
 
-@operator("ReduceMax", cases=2)
-def reduce_nothing(rng):
-    return Case("ReduceMax", [np.zeros((2, 0, 3), np.float32), np.array([1], np.int64)], constants=(1,), opset=20, expected=[np.full((2, 1, 3), -np.inf, np.float32)])
+def reduce_nothing(name, dtype, expected):
+    @operator(name, cases=1)
+    def case(rng):
+        return Case(name, [np.zeros((2, 0, 3), dtype), np.array([1], np.int64)], constants=(1,), opset=20, expected=[np.full((2, 1, 3), expected, dtype)])
+
+
+for kind in ("float32", "float16", "int8", "uint8", "int32", "int64", "uint64", "bool"):
+    real, limits = kind.startswith("f"), None if kind == "bool" or kind.startswith("f") else np.iinfo(kind)
+    reduce_nothing("ReduceMax", kind, -np.inf if real else limits.min if limits else False)
+    reduce_nothing("ReduceMin", kind, np.inf if real else limits.max if limits else True)
+
+
+def with_nans(rng):
+    """Rows that begin, end and are interspersed with NaNs, and one of nothing else; long enough for several vectors."""
+    x = rng.normal(0, 3, (5, int(rng.integers(130, 300)))).astype(np.float32)
+    x[0, :100] = np.nan
+    x[1, 100:] = np.nan
+    x[2, rng.random(x.shape[1]) < 0.5] = np.nan
+    x[3] = np.nan
+    return x
+
+
+def extreme_of_nans(name, along, nothing):
+    @operator(name, cases=4)
+    def case(rng):
+        x = with_nans(rng)
+        axis = int(rng.integers(2))
+        # What onnxruntime answers depends on where in a vector the NaN stands.
+        expected = along(np.where(np.isnan(x), nothing, x), axis=1, keepdims=True).astype(np.float32)
+        if axis == 0:
+            x, expected = x.T.copy(), expected.T.copy()
+        return Case(name, [x, np.array([axis], np.int64)], constants=(1,), opset=18, expected=[expected], lowered=True)
+
+
+extreme_of_nans("ReduceMax", np.max, -np.inf)
+extreme_of_nans("ReduceMin", np.min, np.inf)
+
+
+@operator("ReduceLogSumExp", cases=6)
+def log_sum_exp_of_infinities(rng):
+    x = rng.normal(0, 3, (4, int(rng.integers(2, 80)))).astype(np.float32)
+    x[0] = -np.inf
+    x[1, 0] = np.inf
+    x[2, ::2] = -np.inf
+    with np.errstate(divide="ignore"):
+        expected = np.log(np.exp(x.astype(np.float64)).sum(1)).astype(np.float32)
+    return Case("ReduceLogSumExp", [x, np.array([1], np.int64)], {"keepdims": 0}, constants=(1,), expected=[expected], lowered=True)
 
 
 def arg(name):
@@ -80,6 +124,23 @@ def arg(name):
 
 arg("ArgMax")
 arg("ArgMin")
+
+
+def arg_of_nans(name, largest):
+    @operator(name, cases=6)
+    def case(rng):
+        x = np.round(with_nans(rng))  # so that the extreme stands several times
+        last = int(rng.integers(2))
+        expected = []
+        for row in x:
+            best = (np.nanmax if largest else np.nanmin)(row) if not np.isnan(row).all() else np.nan
+            where = np.flatnonzero(row == best)
+            expected.append(0 if len(where) == 0 else where[-1 if last else 0])
+        return Case(name, [x], {"axis": 1, "keepdims": 0, "select_last_index": last}, expected=[np.array(expected, np.int64)], lowered=True)
+
+
+arg_of_nans("ArgMax", True)
+arg_of_nans("ArgMin", False)
 
 
 @operator("CumSum", cases=24)

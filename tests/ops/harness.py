@@ -1,4 +1,4 @@
-"""Random cases of single operators, run by our references (and interpreted lowerings) and by onnxruntime.
+"""Random cases of single operators, run by our references (and lowerings, interpreted and compiled) and by onnxruntime.
 
 A family's cases stand in a file cases_<family>.py: functions `@operator("MatMul")` that make one random Case from a
 numpy generator. test_references.py runs many of each.
@@ -212,7 +212,7 @@ def by_the_standard(case):
     return case
 
 
-def compare(case, ours, theirs, what):
+def compare(case, ours, theirs, what, least_tolerance=0):
     assert tuple(ours.shape) == tuple(theirs.shape), f"{what}: shape {ours.shape}, must be {theirs.shape}\n{graph_text(case)}"
     assert ours.dtype == theirs.dtype, f"{what}: type {ours.dtype}, must be {theirs.dtype}\n{graph_text(case)}"
     if theirs.dtype.kind != "f":
@@ -222,7 +222,7 @@ def compare(case, ours, theirs, what):
         return
     a, b = ours.astype(np.float64), theirs.astype(np.float64)
     same = (a == b) | (np.isnan(a) & np.isnan(b))
-    tolerance = max(case.tolerance, 2e-3 if theirs.dtype == np.float16 else 0)
+    tolerance = max(case.tolerance, least_tolerance, 2e-3 if theirs.dtype == np.float16 else 0)
     scale = np.abs(b[np.isfinite(b)]).max(initial=0)
     with np.errstate(invalid="ignore"):
         close = same | (np.abs(a - b) <= tolerance * np.maximum(np.abs(b), scale * 0.1))
@@ -241,7 +241,8 @@ def check(cases):
                 continue
             reference = tensors[f"reference.{i}"]
             compare(case, reference, np.asarray(theirs), f"{case.op} output {i} against onnxruntime")
-            if f"lowered.{i}" in tensors:
-                compare(case, tensors[f"lowered.{i}"], reference, f"{case.op} output {i}, lowered against reference")
+            for form, least in (("lowered", 0), ("compiled", 1e-5)):  # compiled code adds in f32
+                if f"{form}.{i}" in tensors:
+                    compare(case, tensors[f"{form}.{i}"], reference, f"{case.op} output {i}, {form} against reference", least)
         if case.lowered is not None:
             assert ("rejected" not in metadata) == case.lowered, f"{case.op}: {metadata.get('rejected', 'was lowered')}\n{graph_text(case)}"

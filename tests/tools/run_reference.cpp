@@ -1,9 +1,10 @@
-// Runs graphs by the operator catalogue's references, and single nodes by the interpreter of their lowering, for the
-// property tests under tests/ops, which compare both with onnxruntime.
+// Runs graphs by the operator catalogue's references, and single nodes by their lowering, interpreted and compiled, for
+// the property tests under tests/ops, which compare the references with onnxruntime and the others with the references.
 //
 //   run_reference FOLDER…     each holds graph.txt (ir text form) and inputs.safetensors (by input name)
 //
-// Writes FOLDER/outputs.safetensors: "reference.<i>" and, where every node has a lowering, "lowered.<i>"; metadata
+// Writes FOLDER/outputs.safetensors: "reference.<i>" and, where every node has a lowering, "lowered.<i>" (interpreted) and
+// "compiled.<i>" (by the analytical schedule); metadata
 // "error" (an InputError or a disagreement of shape inference) or "rejected" (why a lowering declined). Input dims may
 // be symbolic in graph.txt: inference is then checked against the shapes that came out.
 #include <cstdio>
@@ -11,8 +12,11 @@
 #include <iterator>
 
 #include "ir/safetensors.h"
+#include "kernel/algorithms.h"
 #include "kernel/interpreter.h"
+#include "kernel/space.h"
 #include "ops/op.h"
+#include "tests/support/kernel_runner.h"
 
 namespace rooftune {
 namespace {
@@ -51,8 +55,32 @@ void check_inference(const ir::Graph& graph, const std::vector<Tensor>& inputs, 
   }
 }
 
-/// Lowers all nodes into one kernel and interprets it; the reason where a node has no lowering or declines.
-std::string lower_and_run(const ir::Graph& graph, const std::vector<Tensor>& inputs, std::vector<Tensor>& outputs) {
+/// The outputs of the kernel's compiled code.
+std::vector<Tensor> compile_and_run(const kernel::Kernel& lowered, std::vector<Tensor> tensors) {
+  const codegen::CpuTarget target = testing::host_target();
+  static const std::unique_ptr<codegen::Codegen> codegen = codegen::cpu_codegen(target);
+  kernel::Machine machine;
+  machine.lanes = target.vector_bits / 32;
+  machine.registers = target.vector_registers;
+  machine.threads = 2;
+  const auto kernel = kernel::algorithms().front().rewrite(lowered, machine);
+  RT_CHECK(kernel.has_value(), "{} has no direct form", lowered.name);
+  const kernel::Schedule schedule = kernel::make_schedule(*kernel, machine);
+  const std::string illegal = kernel::why_illegal(*kernel, schedule);
+  if (!illegal.empty())
+    throw InternalError("the schedule is illegal: {}\n{}{}", illegal, print(*kernel), print(*kernel, schedule));
+  tensors.resize(kernel->buffers.size());
+  testing::KernelRunner runner(*codegen, *kernel, schedule, tensors);
+  runner.run();
+  return runner.outputs();
+}
+
+struct Results {
+  std::vector<Tensor> interpreted, compiled;
+};
+
+/// Lowers all nodes into one kernel and runs it; the reason where a node has no lowering or declines.
+std::string lower_and_run(const ir::Graph& graph, const std::vector<Tensor>& inputs, Results& outputs) {
   kernel::Kernel k;
   k.name = graph.name;
   std::map<ir::ValueId, int> buffers = {{ir::kNone, -1}};
@@ -93,11 +121,12 @@ std::string lower_and_run(const ir::Graph& graph, const std::vector<Tensor>& inp
   }
   tensors.resize(k.buffers.size());
   kernel::verify(k);
-  const std::vector<Tensor> results = kernel::interpret(k, tensors);
+  const std::vector<Tensor> interpreted = kernel::interpret(k, tensors), compiled = compile_and_run(k, tensors);
   for (int buffer : wanted) {
     size_t position = 0;
     for (int b = 0; b < buffer; ++b) position += k.buffers[static_cast<size_t>(b)].role == kernel::Role::output ? 1 : 0;
-    outputs.push_back(results.at(position));
+    outputs.interpreted.push_back(interpreted.at(position));
+    outputs.compiled.push_back(compiled.at(position));
   }
   return "";
 }
@@ -123,10 +152,13 @@ ir::Safetensors run_case(const std::string& folder) {
     }
     check_inference(symbolic, inputs, outputs);
     check_inference(graph, inputs, outputs);
-    std::vector<Tensor> lowered;
+    Results lowered;
     const std::string rejected = lower_and_run(graph, inputs, lowered);
     if (!rejected.empty()) result.metadata["rejected"] = rejected;
-    for (size_t i = 0; i < lowered.size(); ++i) result.tensors[fmt::format("lowered.{}", i)] = lowered[i];
+    for (size_t i = 0; i < lowered.interpreted.size(); ++i) {
+      result.tensors[fmt::format("lowered.{}", i)] = lowered.interpreted[i];
+      result.tensors[fmt::format("compiled.{}", i)] = lowered.compiled[i];
+    }
   } catch (const Error& e) {
     result.metadata["error"] = e.what();
   }

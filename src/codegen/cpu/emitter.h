@@ -96,6 +96,7 @@ class Emitter {
   void local_leaf(const Nest& nest, llvm::Value* mask);
   Lanes evaluate(const Nest& nest, llvm::Value* mask, int node, std::vector<Lanes>& done);
   Lanes evaluate_load(const Nest& nest, llvm::Value* mask, const kernel::ExprNode& node, std::vector<Lanes>& done);
+  llvm::Value* integer_division(bool remainder, bool is_signed, llvm::Value* a, llvm::Value* b);
   Lanes arithmetic(const kernel::ExprNode& node, ir::DType operand_type, Lanes a, Lanes b, Lanes c);
   Lanes cast(Lanes a, ir::DType from, ir::DType to);
   llvm::Value* combine(kernel::Reduction reduction, ir::DType type, llvm::Value* accumulator, llvm::Value* value);

@@ -122,7 +122,8 @@ llvm::Value* Emitter::combine(Reduction reduction, ir::DType type, llvm::Value* 
     case Reduction::min: {
       const bool max = reduction == Reduction::max;
       llvm::Value* better = nullptr;
-      if (real) better = max ? b_.CreateFCmpOGT(accumulator, value) : b_.CreateFCmpOLT(accumulator, value);
+      // A NaN is passed over, as in the interpreter (and by maxps and minps): the accumulator is never one.
+      if (real) better = max ? b_.CreateFCmpUGE(accumulator, value) : b_.CreateFCmpULE(accumulator, value);
       else if (ir::is_signed(type))
         better = max ? b_.CreateICmpSGT(accumulator, value) : b_.CreateICmpSLT(accumulator, value);
       else better = max ? b_.CreateICmpUGT(accumulator, value) : b_.CreateICmpULT(accumulator, value);
@@ -193,10 +194,14 @@ Lanes Emitter::evaluate(const Nest& nest, llvm::Value* mask, int n, std::vector<
 Lanes Emitter::evaluate_load(const Nest& nest, llvm::Value* mask, const kernel::ExprNode& node,
                              std::vector<Lanes>& done) {
   std::vector<Index> at;
+  const bool vector_mask = mask != nullptr && mask->getType()->isVectorTy();
+  std::vector<Lanes> unmasked(vector_mask ? done.size() : 0);
   for (const auto& index : node.indices) {
     at.push_back(simplify(index.substitute([&](int v) -> Index {
       if (v < kernel::kNodeVariable) return nest.base[static_cast<size_t>(v)];
-      const Lanes value = evaluate(nest, mask, v - kernel::kNodeVariable, done);
+      // An index is the same for all lanes, masked or not: it is read where any lane needs it.
+      const Lanes value = vector_mask ? evaluate(nest, b_.CreateOrReduce(mask), v - kernel::kNodeVariable, unmasked)
+                                      : evaluate(nest, mask, v - kernel::kNodeVariable, done);
       RT_CHECK(value.lanes == 1, "an index read from memory differs between lanes");
       const auto type = stage(nest).nodes[static_cast<size_t>(v - kernel::kNodeVariable)].type;
       const int variable = variables_.add({-(int64_t{1} << 40), int64_t{1} << 40});
@@ -216,6 +221,26 @@ Lanes Emitter::evaluate_load(const Nest& nest, llvm::Value* mask, const kernel::
   return load(node.buffer, at, nest.lanes, mask, node.value);
 }
 
+/// The processor traps on x / 0 and on the smallest number / -1, and computes in masked lanes, too, where the divisor is
+/// whatever lies there. So it divides by 1 in those cases, and the result is what the interpreter gives: x / 0 = 0,
+/// x / -1 = -x (wrapping), both without remainder. Of a constant divisor nothing of this is left.
+llvm::Value* Emitter::integer_division(bool remainder, bool is_signed, llvm::Value* a, llvm::Value* b) {
+  auto* zero = llvm::Constant::getNullValue(a->getType());
+  auto* one = llvm::ConstantInt::get(a->getType(), 1);
+  auto* by_zero = b_.CreateICmpEQ(b, zero);
+  auto* by_minus_one = is_signed ? b_.CreateICmpEQ(b, llvm::Constant::getAllOnesValue(a->getType())) : nullptr;
+  auto* safe = b_.CreateSelect(is_signed ? b_.CreateOr(by_zero, by_minus_one) : by_zero, one, b);
+  if (!remainder) {
+    auto* quotient = is_signed ? b_.CreateSDiv(a, safe) : b_.CreateUDiv(a, safe);
+    if (is_signed) quotient = b_.CreateSelect(by_minus_one, b_.CreateNeg(a), quotient);
+    return b_.CreateSelect(by_zero, zero, quotient);
+  }
+  if (!is_signed) return b_.CreateURem(a, safe);
+  auto* rest = b_.CreateSRem(a, safe);  // of the dividend's sign, wanted is the divisor's
+  auto* fix = b_.CreateAnd(b_.CreateICmpNE(rest, zero), b_.CreateICmpSLT(b_.CreateXor(rest, safe), zero));
+  return b_.CreateSelect(fix, b_.CreateAdd(rest, safe), rest);
+}
+
 Lanes Emitter::arithmetic(const kernel::ExprNode& node, ir::DType type, Lanes x, Lanes y, Lanes z) {
   const int lanes = std::max({x.lanes, y.lanes, z.lanes});
   auto* a = splat(x, lanes);
@@ -232,19 +257,14 @@ Lanes Emitter::arithmetic(const kernel::ExprNode& node, ir::DType type, Lanes x,
     case Op::add: v = real ? b_.CreateFAdd(a, b) : b_.CreateAdd(a, b); break;
     case Op::sub: v = real ? b_.CreateFSub(a, b) : b_.CreateSub(a, b); break;
     case Op::mul: v = real ? b_.CreateFMul(a, b) : b_.CreateMul(a, b); break;
-    case Op::div: v = real ? b_.CreateFDiv(a, b) : is_signed ? b_.CreateSDiv(a, b) : b_.CreateUDiv(a, b); break;
-    case Op::mod: {
-      RT_CHECK(!real, "mod of floating-point numbers");
-      if (!is_signed) {
-        v = b_.CreateURem(a, b);
-        break;
-      }
-      auto* remainder = b_.CreateSRem(a, b);
-      auto* zero = llvm::Constant::getNullValue(a->getType());
-      auto* fix = b_.CreateAnd(b_.CreateICmpNE(remainder, zero), b_.CreateICmpSLT(b_.CreateXor(remainder, b), zero));
-      v = b_.CreateSelect(fix, b_.CreateAdd(remainder, b), remainder);
+    case Op::div:
+      if (real) v = b_.CreateFDiv(a, b);
+      else v = integer_division(false, is_signed, a, b);
       break;
-    }
+    case Op::mod:
+      RT_CHECK(!real, "mod of floating-point numbers");
+      v = integer_division(true, is_signed, a, b);
+      break;
     // As the interpreter has it (and maxps): b where either is a NaN.
     case Op::max:
       v = b_.CreateSelect(real        ? b_.CreateFCmpOGT(a, b)
