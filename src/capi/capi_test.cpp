@@ -10,6 +10,7 @@
 #include "capi/dlpack.h"
 #include "capi/functions.h"
 #include "capi/handles.h"
+#include "exporters/exporter.h"
 #include "runtime/testing/programs.h"
 
 extern "C" int run_from_c(const char* path, float* in, float* out, const int64_t* shape, int rank, size_t bytes);
@@ -67,6 +68,35 @@ TEST(Capi, LoadsAndRuns) {
   EXPECT_LT(runtime::testing::relative_error(made->tensor, model.everything.expected(x)), 1e-5);
   EXPECT_EQ(std::memcmp(memory, rt_tensor_data(made), rt_tensor_bytes(made)), 0);
   for (rt_tensor* t : {in, made, given}) rt_tensor_free(t);
+}
+
+TEST(Capi, OutputsWhoseShapeIsFoundByRunningAreWrittenInPlace) {
+  using runtime::Slot;
+  runtime::testing::Builder b;
+  const int in = b.dynamic(Slot::Kind::input, ir::DType::f32, {-1, 3}),
+            out = b.dynamic(Slot::Kind::output, ir::DType::f32);
+  b.reference("Add", {in, in}, {out});
+  const TempDirectory folder;
+  runtime::save(b.build(), folder.file("m.rt"));
+  rt_executable* executable = nullptr;
+  rt_context* context = nullptr;
+  ASSERT_EQ(rt_executable_load(folder.file("m.rt").c_str(), &executable), RT_OK) << last_message();
+  ASSERT_EQ(rt_context_create(executable, 1, 0, &context), RT_OK) << last_message();
+  float x[6], y[6] = {};
+  for (float& v : x) v = static_cast<float>(std::rand() % 1000);
+  const int64_t shape[] = {2, 3}, wrong[] = {3, 2};
+  rt_tensor *given_in = nullptr, *given_out = nullptr, *misfit = nullptr;
+  ASSERT_EQ(rt_tensor_wrap(x, sizeof x, "f32", shape, 2, nullptr, nullptr, &given_in), RT_OK);
+  ASSERT_EQ(rt_tensor_wrap(y, sizeof y, "f32", shape, 2, nullptr, nullptr, &given_out), RT_OK);
+  ASSERT_EQ(rt_tensor_create("f32", wrong, 2, &misfit), RT_OK);
+  ASSERT_EQ(rt_run(context, &given_in, 1, &given_out, 1), RT_OK) << last_message();
+  EXPECT_EQ(rt_tensor_data(given_out), y);
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(y[i], 2 * x[i]);
+  EXPECT_EQ(rt_run(context, &given_in, 1, &misfit, 1), RT_INPUT_ERROR);
+  EXPECT_EQ(last_message(), "output 'out1' is f32[3,2]: this run gives f32[2,3]; give none and one is made");
+  for (rt_tensor* t : {given_in, given_out, misfit}) rt_tensor_free(t);
+  rt_context_free(context);
+  rt_executable_free(executable);
 }
 
 TEST(Capi, IsCAndEnoughForC) {
@@ -294,6 +324,28 @@ TEST(Capi, CallAnswersInJson) {
   response = nullptr;
   EXPECT_EQ(rt_call("no_such", "{}", nullptr, nullptr, &response), RT_INPUT_ERROR);
   EXPECT_EQ(response, nullptr);
+}
+
+/// A command on a model, all the way through the interface.
+TEST(Capi, CallsACommandOnAModel) {
+  const TempDirectory folder;
+  ir::Graph graph;
+  graph.opsets[""] = 18;
+  const auto type = ir::Type::tensor(ir::DType::f32, ir::to_shape({4, 8}));
+  const auto x = graph.add_input("x", type), y = graph.add_value("y", type);
+  graph.add_node({.name = "act", .op = "Relu", .since_version = 18, .inputs = {x}, .outputs = {y}});
+  graph.outputs = {y};
+  exporters::find("onnx").write(graph, folder.file("m.onnx"));
+  const Json request = {{"model", folder.file("m.onnx")}};
+  char* response = nullptr;
+  ASSERT_EQ(rt_call("characterize", request.dump().c_str(), nullptr, nullptr, &response), RT_OK) << last_message();
+  const Json j = parse_json(response, "response");
+  rt_free_string(response);
+  EXPECT_EQ(j["histogram"].dump(), R"({"Relu":1})");
+  EXPECT_EQ(j["operators"][0]["bytes"].get<double>(), 2 * 4 * 8 * 4);
+  const Json wrong = {{"model", folder.file("m.onnx")}, {"colour", "red"}};
+  EXPECT_EQ(rt_call("characterize", wrong.dump().c_str(), nullptr, nullptr, &response), RT_INPUT_ERROR);
+  EXPECT_NE(last_message().find("'colour'"), std::string::npos);
 }
 
 TEST(Capi, ProgressReachesTheCallerWhoMayStop) {

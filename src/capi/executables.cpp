@@ -1,3 +1,4 @@
+#include <cstring>
 #include <set>
 
 #include "base/error.h"
@@ -34,6 +35,19 @@ std::vector<ir::Tensor> gather(const rt_tensor* const* tensors, int count, const
   std::vector<ir::Tensor> list;
   for (int i = 0; i < count; ++i) list.push_back(tensors[i] ? tensors[i]->tensor : ir::Tensor());
   return list;
+}
+
+std::string describe(const ir::Tensor& tensor) {
+  return fmt::format("{}[{}]", ir::name(tensor.dtype()), fmt::join(tensor.shape(), ","));
+}
+
+/// A result whose shape was found by running is a tensor of its own: it goes into the one that the caller gave.
+void copy_into(ir::Tensor& given, const ir::Tensor& made, const std::string& name) {
+  if (given.dtype() != made.dtype() || given.shape() != made.shape())
+    throw InputError("output '{}' is {}: this run gives {}; give none and one is made", name, describe(given),
+                     describe(made));
+  if (made.dtype() == ir::DType::string) given.strings() = made.strings();
+  else if (given.bytes() > 0) std::memmove(given.raw(), made.raw(), given.bytes());
 }
 
 }  // namespace
@@ -79,17 +93,18 @@ rt_status rt_run(rt_context* context, const rt_tensor* const* inputs, int input_
   return guarded([&] {
     require(context, "context");
     std::vector<rooftune::ir::Tensor> results = gather(outputs, output_count, "outputs");
-    const auto expected = context->executable->program().outputs.size();
-    if (results.size() != expected)
-      throw rooftune::InputError("room for {} outputs was given, the model has {}", results.size(), expected);
+    const auto& program = context->executable->program();
+    if (results.size() != program.outputs.size())
+      throw rooftune::InputError("room for {} outputs was given, the model has {}", results.size(),
+                                 program.outputs.size());
     context->executable->run(*context->context, gather(inputs, input_count, "inputs"), results);
     std::vector<std::unique_ptr<rt_tensor>> made(results.size());
     for (size_t i = 0; i < results.size(); ++i)
       if (!outputs[i]) made[i].reset(new rt_tensor{results[i]});
-    for (size_t i = 0; i < results.size(); ++i) {
-      if (outputs[i]) outputs[i]->tensor = results[i];  // itself, or where the shape is found while running, a new one
-      else outputs[i] = made[i].release();
-    }
+      else if (const auto& slot = program.slots[static_cast<size_t>(program.outputs[i])]; slot.dynamic)
+        copy_into(outputs[i]->tensor, results[i], slot.name);
+    for (size_t i = 0; i < results.size(); ++i)
+      if (!outputs[i]) outputs[i] = made[i].release();
   });
 }
 

@@ -69,7 +69,8 @@ int rt_context_threads(const rt_context* context);
 void rt_context_free(rt_context* context);
 
 /* Inputs and outputs in the model's order. An output that is NULL is made (the caller frees it), else it is written in
- * place. After a failure outputs that were NULL still are. */
+ * place and must have the shape that the run gives it. An output may lie in an input's memory, not in another output's.
+ * After a failure outputs that were NULL still are. */
 rt_status rt_run(rt_context* context, const rt_tensor* const* inputs, int input_count, rt_tensor** outputs,
                  int output_count);
 /* One run with a clock around every step: {"steps": [{"name", "nodes", "milliseconds", "flops", "bytes"}], "total_ms"}. */

@@ -95,8 +95,9 @@ class Executable {
   std::unique_ptr<Context> make_context(int threads, bool pin = false) const;
 
   /// Runs with `inputs` in the graph's order, checks their types (InputError naming the input), writes into
-  /// `outputs` (allocated where empty, else of the right type; of dynamic shape: always new). No allocation once outputs
-  /// are given, but in reference steps.
+  /// `outputs` (allocated where empty, else of the right type; of dynamic shape: always new). An output may lie in an
+  /// input's memory, but not in another output's. No allocation once outputs are given, but in reference steps and, once,
+  /// for inputs that outputs overwrite.
   void run(Context& context, const std::vector<ir::Tensor>& inputs, std::vector<ir::Tensor>& outputs) const;
   /// The same with a clock around every step.
   std::vector<StepTime> profile(Context& context, const std::vector<ir::Tensor>& inputs,

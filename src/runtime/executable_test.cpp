@@ -13,6 +13,7 @@ namespace {
 
 using testing::Builder;
 using testing::Everything;
+using testing::kMatrixBytes;
 using testing::random_matrix;
 using testing::relative_error;
 using testing::scaled;
@@ -209,6 +210,32 @@ TEST(Executable, CarriesDynamicTensorsBetweenReferenceSteps) {
               executable.run(*context, {testing::random_tensor({3, 2}), testing::random_tensor({3, 2})}, outputs);
             }),
             "input 'in0' is f32[3,2]: a f32[?,3] is expected");
+}
+
+TEST(Executable, AnOutputMayLieInAnInput) {
+  Builder b;
+  const int x = b.input(), doubled = b.output(), rest = b.output(), same = b.alias(x, Slot::Kind::output);
+  b.step(Builder::scale, {x, doubled});
+  b.step(Builder::subtract, {x, doubled, rest});
+  const Executable executable(b.build());
+  const auto context = executable.make_context(1);
+  ASSERT_EQ(executable.program().outputs.back(), same);
+  for (const size_t offset : {size_t{0}, size_t{64}, kMatrixBytes / 64 * 64}) {  // all aligned
+    const auto memory = ir::allocate(2 * kMatrixBytes + 64);
+    const ir::Tensor values = random_matrix();
+    const ir::Tensor in(ir::DType::f32, values.shape(), memory), out(ir::DType::f32, values.shape(), memory, offset);
+    std::memcpy(memory->data(), values.raw(), values.bytes());
+    Tensors outputs{out, ir::Tensor(), ir::Tensor()};
+    executable.run(*context, {in}, outputs);
+    EXPECT_EQ(outputs[0].raw(), out.raw());
+    EXPECT_LT(relative_error(outputs[0], scaled(to_matrix(values))), 1e-6);
+    EXPECT_LT(relative_error(outputs[1], testing::difference(to_matrix(values), scaled(to_matrix(values)))), 1e-6);
+    EXPECT_TRUE(same_bytes(outputs[2], values));
+  }
+  const ir::Tensor shared = random_matrix();
+  Tensors outputs{shared, shared, ir::Tensor()};
+  EXPECT_EQ(message_of([&] { executable.run(*context, {random_matrix()}, outputs); }),
+            "outputs 'out1' and 'out2' were given the same memory: each needs its own");
 }
 
 TEST(Executable, RefusesWrongInputsByName) {

@@ -1,4 +1,5 @@
 // One run: binds the caller's tensors, walks the steps, hands the outputs over.
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 
@@ -70,8 +71,9 @@ class Run {
       : e_(executable), c_(context), inputs_(inputs), outputs_(outputs) {}
 
   void bind() {
-    bind_inputs();
+    check_inputs();
     bind_outputs();
+    bind_inputs();
     for (const TableEntry& entry : e_.boundary_entries)
       c_.table[entry.position] = c_.memory[static_cast<size_t>(entry.slot)];
   }
@@ -109,29 +111,48 @@ class Run {
  private:
   /// The caller's memory, or where that is not aligned a block of ours that lives as long as the context.
   void* aligned(int root, void* data) {
-    if (reinterpret_cast<uintptr_t>(data) % kAlignment == 0) return data;
+    return reinterpret_cast<uintptr_t>(data) % kAlignment == 0 ? data : staged(root);
+  }
+
+  void* staged(int root) {
     MemoryBlock& block = c_.staging[static_cast<size_t>(root)];
     if (block.bytes() == 0) block = MemoryBlock(e_.program.slots[static_cast<size_t>(root)].bytes);
     return block.data();
   }
 
-  void bind_inputs() {
+  static bool overlap(const ir::Tensor& a, const ir::Tensor& b) {
+    return a.raw() != nullptr && b.raw() != nullptr && a.raw() < b.raw() + b.bytes() && b.raw() < a.raw() + a.bytes();
+  }
+
+  /// Whether an output that the caller gave lies in the memory of this tensor.
+  bool overwritten(const ir::Tensor& tensor) const {
+    return std::any_of(outputs_.begin(), outputs_.end(), [&](const ir::Tensor& o) { return overlap(o, tensor); });
+  }
+
+  void check_inputs() {
     const Program& p = e_.program;
     if (inputs_.size() != p.inputs.size()) {
       std::string names;
       for (int s : p.inputs) names += (names.empty() ? "" : ", ") + p.slots[static_cast<size_t>(s)].name;
       throw InputError("{} inputs were given, the model takes {} ({})", inputs_.size(), p.inputs.size(), names);
     }
+    for (size_t i = 0; i < inputs_.size(); ++i)
+      check_boundary(p.slots[static_cast<size_t>(p.inputs[i])], inputs_[i], "input");
+  }
+
+  /// After bind_outputs: what an output overwrites while it is still read must be copied first.
+  void bind_inputs() {
+    const Program& p = e_.program;
     for (size_t i = 0; i < inputs_.size(); ++i) {
       const int s = p.inputs[i];
       const Slot& slot = p.slots[static_cast<size_t>(s)];
-      check_boundary(slot, inputs_[i], "input");
+      const bool shared = overwritten(inputs_[i]);
       if (slot.dynamic) {
-        c_.dynamic[static_cast<size_t>(s)] = inputs_[i];
+        c_.dynamic[static_cast<size_t>(s)] = shared ? inputs_[i].clone() : inputs_[i];
         continue;
       }
       void* given = const_cast<uint8_t*>(inputs_[i].raw());
-      void* used = aligned(s, given);
+      void* used = shared ? staged(s) : aligned(s, given);
       if (used != given) std::memcpy(used, given, inputs_[i].bytes());
       c_.memory[static_cast<size_t>(s)] = used;
     }
@@ -146,12 +167,23 @@ class Run {
       const auto s = static_cast<size_t>(p.outputs[i]);
       const Slot& slot = p.slots[s];
       if (slot.dynamic) continue;
+      check_apart(i);
       if (!outputs_[i]) outputs_[i] = ir::Tensor(slot.dtype, slot.shape);
       check_boundary(slot, outputs_[i], "output");
       const int root = e_.root[s];
       if (e_.output_owner[static_cast<size_t>(root)] == static_cast<int>(i))
         c_.memory[static_cast<size_t>(root)] = aligned(root, outputs_[i].raw());
     }
+  }
+
+  /// Two outputs in the same memory: whichever is written last would win.
+  void check_apart(size_t i) const {
+    const Program& p = e_.program;
+    for (size_t j = 0; j < i; ++j)
+      if (!p.slots[static_cast<size_t>(p.outputs[j])].dynamic && overlap(outputs_[j], outputs_[i]))
+        throw InputError("outputs '{}' and '{}' were given the same memory: each needs its own",
+                         p.slots[static_cast<size_t>(p.outputs[j])].name,
+                         p.slots[static_cast<size_t>(p.outputs[i])].name);
   }
 
   ir::Tensor view(int s) const {

@@ -107,6 +107,16 @@ def test_dynamic_shapes(packages):
         model.run({a: np.zeros((2, 4), np.float32), b: np.zeros((2, 4), np.float32)})
 
 
+def test_dynamic_outputs_in_place(packages):
+    model = rooftune.load(packages / "dynamic.rt")
+    (name,) = (s.name for s in model.outputs)
+    p, q = np.random.rand(2, 4, 3).astype(np.float32)
+    out = np.zeros((4, 3), np.float32)
+    assert model.run([p, q], outputs={name: out})[name] is out and np.array_equal(out, p + q)
+    with pytest.raises(rooftune.InputError, match=rf"output '{name}' is f32\[3\]: this run gives f32\[4,3\]"):
+        model.run([p, q], outputs={name: np.zeros(3, np.float32)})
+
+
 def test_every_type_comes_back(packages):
     model = rooftune.load(packages / "types.rt")
     r = np.random.default_rng()
