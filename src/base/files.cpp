@@ -21,6 +21,7 @@ namespace {
   const std::string message = fmt::format("cannot {} '{}': {}", action, path, std::strerror(error));
   switch (error) {
     case ENOSPC:
+    case EFBIG:
     case EDQUOT: throw EnvironmentError("{} (free some space, or choose another folder)", message);
     case EROFS:
     case EIO:

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/own_path.h"
 #include "codegen/codegen.h"
 
 namespace rooftune::codegen {
@@ -13,20 +14,10 @@ namespace {
 
 constexpr const char* kLibrary = "librooftune_codegen_cpu.so";
 
-/// The folder of the binary or library that this code is in.
-std::filesystem::path own_folder() {
-  Dl_info info{};
-  static const int anchor = 0;
-  if (dladdr(&anchor, &info) == 0 || info.dli_fname == nullptr) return {};
-  std::error_code ignored;
-  auto path = std::filesystem::canonical(info.dli_fname, ignored);
-  return path.parent_path();
-}
-
 void* open_library() {
   std::vector<std::string> places;
   if (const char* given = std::getenv("ROOFTUNE_CODEGEN_CPU")) places.emplace_back(given);
-  const auto folder = own_folder();
+  const auto folder = own_path(reinterpret_cast<const void*>(&open_library)).parent_path();
   for (const auto& relative : {".", "../lib", "../lib/rooftune"})
     places.push_back((folder / relative / kLibrary).string());
   places.emplace_back(kLibrary);

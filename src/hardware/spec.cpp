@@ -1,6 +1,5 @@
 #include "hardware/spec.h"
 
-#include <dlfcn.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/own_path.h"
 
 namespace rooftune::hardware {
 namespace fs = std::filesystem;
@@ -138,12 +138,7 @@ std::string registry_directory() {
     if (has_registry(chosen)) return chosen;
     throw EnvironmentError("ROOFTUNE_REGISTRY is '{}', which has no folder 'hardware'", chosen);
   }
-  Dl_info here{};
-  std::error_code error;
-  fs::path from = ::dladdr(reinterpret_cast<const void*>(&registry_directory), &here) && here.dli_fname
-                      ? fs::canonical(here.dli_fname, error)
-                      : fs::path();
-  if (from.empty() || error) from = fs::canonical("/proc/self/exe", error);
+  const fs::path from = own_path(reinterpret_cast<const void*>(&registry_directory));
   for (fs::path p = from.parent_path(); !p.empty(); p = p.parent_path()) {
     for (const char* candidate : {"registry", "share/rooftune/registry"})
       if (has_registry(p / candidate)) return (p / candidate).string();
