@@ -1,4 +1,5 @@
-"""Builds the wheel: the package, librooftune.so and the code generator beside it, and the hardware registry.
+"""Builds the wheel: the package, librooftune.so and the code generator beside it, the hardware registry and the worker
+that runs other engines. There is no source distribution: what the libraries are built from is the whole repository.
 
 A build backend (PEP 517) of its own, because all that is needed is a zip archive with the right names in it. The
 libraries come from $ROOFTUNE_BUILD, else from build/release of this repository.
@@ -7,7 +8,6 @@ import base64
 import hashlib
 import os
 import re
-import tarfile
 import zipfile
 from pathlib import Path
 
@@ -48,6 +48,7 @@ def _files():
             files[f"rooftune/lib/{name}"] = path
         elif name == LIBRARIES[0]:
             raise SystemExit(f"{path} is missing: run scripts/build first, or set ROOFTUNE_BUILD")
+    files["rooftune/bench/worker.py"] = ROOT / "bench" / "worker.py"  # `bench` runs other engines in it
     for path in sorted((ROOT / "registry").rglob("*.yaml")):
         files[f"rooftune/{path.relative_to(ROOT)}"] = path
     return files
@@ -82,10 +83,3 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
     return _write_wheel(wheel_directory, {"rooftune_editable.pth": f"{HERE}\n"})
 
-
-def build_sdist(sdist_directory, config_settings=None):
-    name = f"rooftune-{_version()}"
-    with tarfile.open(Path(sdist_directory) / f"{name}.tar.gz", "w:gz") as archive:
-        for path in (HERE / "pyproject.toml", HERE / "wheel_backend.py", HERE / "rooftune"):
-            archive.add(path, f"{name}/{path.name}", filter=lambda t: None if "__pycache__" in t.name else t)
-    return f"{name}.tar.gz"

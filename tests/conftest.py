@@ -1,6 +1,7 @@
 """Fixtures for everything under tests/: models made on first use, the CLI."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,24 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 MAKER = ROOT / "tests" / "models" / "make_models.py"
-MODELS = Path(os.environ.get("ROOFTUNE_TEST_MODELS", ROOT / "tests" / "models" / "out"))
+MODELS = Path(os.environ.get("ROOFTUNE_TEST_MODELS", ROOT / "build" / "models"))
+
+
+USER = dict(os.environ)  # makers of models keep their downloads where they always do
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+    """A cache folder of our own, so that what the user tuned takes no part in tests and tests leave nothing behind. Only
+    the measured peaks, which take seconds, are copied in."""
+    folder = tmp_path_factory.mktemp("cache")
+    theirs = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rooftune"
+    (folder / "rooftune").mkdir()
+    for peaks in theirs.glob("peaks-*.json"):
+        shutil.copy(peaks, folder / "rooftune")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder / "rooftune"
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +35,7 @@ def model():
     """model("minilm") -> path of the .onnx; its .inputs.npz and .ref.npy lie beside it."""
 
     def path(name):
-        subprocess.run([sys.executable, str(MAKER), str(MODELS), name, "--missing"], check=True)
+        subprocess.run([sys.executable, str(MAKER), str(MODELS), name, "--missing"], check=True, env=USER)
         return MODELS / f"{name}.onnx"
 
     return path
@@ -29,7 +47,7 @@ def torch_model():
 
     def path(name):
         folder = MODELS / "torch"
-        subprocess.run([sys.executable, str(MAKER), str(folder), name, "--missing", "--torch"], check=True)
+        subprocess.run([sys.executable, str(MAKER), str(folder), name, "--missing", "--torch"], check=True, env=USER)
         return folder / f"{name}.onnx"
 
     return path

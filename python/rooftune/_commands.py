@@ -35,32 +35,41 @@ def call(name, request=None, *, progress=None, **fields):
 
     text = json.dumps({**(request or {}), **fields}, default=_plain)
     response = c_void_p()
-    lib.rt_call(name.encode(), text.encode(), PROGRESS(report), None, byref(response))
-    result = json.loads(take_string(response.value))
-    if raised:
-        raise raised[0]
+    try:
+        lib.rt_call(name.encode(), text.encode(), PROGRESS(report), None, byref(response))
+        result = json.loads(take_string(response.value))
+    finally:  # also where the call failed, most likely because it was told to end
+        if raised:
+            raise raised[0]
     return result
 
 
-def _command(name, does):
-    def command(request=None, *, progress=None, **fields):
+def _command(name, does, *positional):
+    """`positional`: the fields that may be given without their names, as on the command line."""
+    def command(*values, progress=None, **fields):
+        request = {}
+        if len(values) == 1 and isinstance(values[0], dict):
+            request, values = values[0], ()
+        if len(values) > len(positional):
+            raise TypeError(f"{command.__name__}() takes {', '.join(positional) or 'nothing'} without a name, then fields by name")
+        for field, value in zip(positional, values):
+            if field in fields:
+                raise TypeError(f"{command.__name__}() got two values for '{field}'")
+            fields[field] = value
         return call(name, request, progress=progress, **fields)
 
     command.__name__ = command.__qualname__ = "import_model" if name == "import" else name
-    command.__doc__ = f"{does} The request's fields and the response's keys are those of `rooftune {name}`; see `call`."
+    takes = f" Takes {' and '.join(positional)} first, or a request (a dict)." if positional else ""
+    command.__doc__ = f"{does}{takes} The request's fields and the response's keys are those of `rooftune {name}`; see `call`."
     return command
 
 
-analyze = _command("analyze", "Estimates latency, throughput, memory and energy on a target.")
-bench = _command("bench", "Measures a model side by side on several engines.")
-benchmark = _command("benchmark", "Measures the machine itself, for calibration.")
-calibrate = _command("calibrate", "Fits the estimates' coefficients to measurements.")
-characterize = _command("characterize", "Workload facts of a model, without running it.")
-compare = _command("compare", "Estimates models over targets.")
+analyze = _command("analyze", "Estimates latency, throughput, memory and energy on a target.", "model")
+bench = _command("bench", "Measures a model side by side on several engines.", "model")
+characterize = _command("characterize", "Workload facts of a model, without running it.", "model")
 doctor = _command("doctor", "What this machine offers.")
-import_model = _command("import", "Normalises a model into a package.")
-optimize = _command("optimize", "Makes a model fast, verifies it, and reports.")
-profile = _command("profile", "Measured time per operator.")
-run = _command("run", "Runs a model on files.")
-validate = _command("validate", "Holds estimates against measurements.")
-verify = _command("verify", "Whether two models agree.")
+import_model = _command("import", "Normalises a model into a package.", "model")
+optimize = _command("optimize", "Makes a model fast, verifies it, and reports.", "model")
+profile = _command("profile", "Measured time per operator.", "model")
+run = _command("run", "Runs a model on files.", "model")
+verify = _command("verify", "Whether two models agree.", "model", "other")

@@ -1,6 +1,5 @@
 #include "pipeline/worker.h"
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,6 +13,7 @@
 #include <filesystem>
 
 #include "base/files.h"
+#include "base/own_path.h"
 #include "ir/npy.h"
 #include "measure/load.h"
 
@@ -28,15 +28,10 @@ constexpr double kLoadLimit = 600;  // seconds that an engine may take to load a
 
 /// bench/worker.py of the tree or installation that this code lies in.
 std::string worker_script() {
-  Dl_info here{};
   std::error_code error;
-  fs::path from = ::dladdr(reinterpret_cast<const void*>(&worker_script), &here) != 0 && here.dli_fname != nullptr
-                      ? fs::canonical(here.dli_fname, error)
-                      : fs::path();
-  if (from.empty() || error) from = fs::canonical("/proc/self/exe", error);
+  const fs::path from = own_path(reinterpret_cast<const void*>(&worker_script));
   for (fs::path folder = from.parent_path(); folder.has_relative_path(); folder = folder.parent_path())
-    for (const char* place : {"bench/worker.py", "share/rooftune/bench/worker.py"})
-      if (fs::exists(folder / place, error)) return (folder / place).string();
+    if (const fs::path script = folder / "bench" / "worker.py"; fs::exists(script, error)) return script.string();
   throw EnvironmentError("bench/worker.py, which holds other engines, is not beside {}", from.string());
 }
 

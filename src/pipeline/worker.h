@@ -28,7 +28,6 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  const std::string& engine() const { return engine_; }
   const Json& info() const { return info_; }  // {version, load_s, first_ms}
   /// Runs for about this long: {times_ms[], peak_mb}.
   Json burst(double seconds, const Cancelled& cancelled);

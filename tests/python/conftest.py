@@ -9,7 +9,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("ROOFTUNE_BUILD", ROOT / "build" / "release"))
 os.environ.setdefault("ROOFTUNE_LIBRARY", str(BUILD / "lib" / "librooftune.so"))
-sys.path.insert(0, str(ROOT / "python"))
+sys.path[:0] = [str(ROOT / "python"), str(ROOT / "tests" / "e2e")]  # small_models
+os.environ.setdefault("ROOFTUNE_PYTHON", sys.executable)  # in which rivals run
 
 
 @pytest.fixture(scope="session")
