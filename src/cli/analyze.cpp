@@ -6,8 +6,8 @@ void add_analyze(CLI::App& app, Command& command) {
   command.app = app.add_subcommand("analyze", "estimate latency, memory and energy on a target");
   add_model(command);
   text_option(command, "--target", "target", "a name in the hardware registry (default: host)");
-  text_option(command, "--precision", "precision", "of arithmetic (default: fp32)");
-  integer_option(command, "--batch", "batch", "inferences that one run stands for");
+  text_option(command, "--precision", "precision", "of arithmetic: fp32, fp16, bf16, int8, … (default: fp32)");
+  integer_option(command, "--batch", "batch", "inferences in one run: the leading dimension of the first input");
   command.print = [](const Json& r) {
     auto line = [&](const char* name) {
       const auto& e = r[name];

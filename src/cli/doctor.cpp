@@ -13,6 +13,12 @@ void add_doctor(CLI::App& app, Command& command) {
                cpu["available"].get<int>());
     for (const auto& c : cpu["caches"])
       fmt::print("  L{} cache {:.0f} KiB\n", c["level"].get<int>(), c["bytes"].get<double>() / 1024);
+    const auto rate = [](const char* what, const Json& curve, double unit, const char* name) {
+      fmt::print("  {:<8} {:.4g} {} with {} threads\n", what, curve["values"].back().get<double>() / unit, name,
+                 curve["threads"].back().get<int>());
+    };
+    for (const auto& [precision, curve] : cpu["peaks"]["flops"].items()) rate(precision.c_str(), curve, 1e9, "GFLOP/s");
+    for (const auto& [level, curve] : cpu["peaks"]["bandwidth"].items()) rate(level.c_str(), curve, 1e9, "GB/s");
     fmt::print("gpus     {}\n", r["gpus"].size());
     for (const auto& [name, state] : r["tools"].items())
       fmt::print("{:<8} {}\n", name,

@@ -87,11 +87,6 @@ int run(int argc, char** argv) {
   if (common.quiet) set_log_level(LogLevel::error);
   for (auto& command : commands) {
     if (!command.app->parsed()) continue;
-    if (command.name == "optimize") {
-      std::string line = "rooftune";
-      for (int i = 1; i < argc; ++i) line += std::string(" ") + argv[i];
-      command.request["command"] = line;
-    }
     return execute(command, common);
   }
   return 2;

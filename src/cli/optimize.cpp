@@ -4,15 +4,16 @@ namespace rooftune::cli {
 
 void add_optimize(CLI::App& app, Command& command) {
   command.app = app.add_subcommand("optimize", "the whole way: a faster, verified model and a report");
-  add_model(command);
+  add_model(command, "the model: .onnx");
   command.app
       ->add_option_function<std::string>(
           "-o,--output", [&command](const std::string& v) { command.request["output"] = v; },
           "folder for model.rt, model.onnx, report.html, …")
       ->required();
-  text_option(command, "--target", "target", "host");
+  text_option(command, "--target", "target", "what to generate code for (default: host, this machine's CPU)");
   duration_option(command, "--budget", "budget", "time for tuning: 5m, 30s, 0 (default 1m)");
-  list_option(command, "--precisions", "precisions", "fp32", ',');
+  list_option(command, "--precisions", "precisions",
+              "of arithmetic that may be used, separated by commas (default: fp32)", ',');
   number_option(command, "--max-rel-error", "max_rel_error", "allowed ‖out - ref‖ / ‖ref‖ (default 1e-4)");
   list_option(command, "--disable-pass", "disable_pass", "leave a pass out (may be repeated)");
   text_option(command, "--dump-passes", "dump_passes", "folder for the graph after every pass");

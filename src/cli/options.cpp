@@ -45,11 +45,10 @@ void duration_option(Command& command, const std::string& name, const std::strin
       });
 }
 
-void add_model(Command& command) {
+void add_model(Command& command, const std::string& help) {
   command.app
       ->add_option_function<std::string>(
-          "model", [&command](const std::string& v) { command.request["model"] = v; },
-          "the model: .onnx, or a package .rt")
+          "model", [&command](const std::string& v) { command.request["model"] = v; }, help)
       ->required();
   list_option(command, "--dim", "dim", "fix a free dimension: name=n (may be repeated)");
 }

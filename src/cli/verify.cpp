@@ -17,7 +17,7 @@ void add_verify(CLI::App& app, Command& command) {
     fmt::print("{}: largest relative error {:.2e} ({:.0e} is allowed)\n",
                r["agree"].get<bool>() ? "they agree" : "they differ",
                r["max_rel_error"].is_number() ? r["max_rel_error"].get<double>() : 0.0, r["tolerance"].get<double>());
-    if (r.contains("why")) fmt::print("{}\n", r["why"].get<std::string>());
+    if (r.contains("why")) fmt::print("{}\nseed {}\n", r["why"].get<std::string>(), r["seed"].dump());
   };
   command.exit_code = [](const Json& r) { return r["agree"].get<bool>() ? 0 : 1; };
 }

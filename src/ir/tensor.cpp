@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "base/hash.h"
 #include "ir/convert.h"
+#include "ir/mapped.h"
 
 namespace rooftune::ir {
 namespace {
@@ -46,6 +47,17 @@ class WrappedStorage final : public Storage {
   uint8_t* data_;
   size_t size_;
   std::shared_ptr<void> owner_;
+};
+
+class FileStorage final : public Storage {
+ public:
+  explicit FileStorage(std::shared_ptr<MappedFile> file) : file_(std::move(file)) {}
+  uint8_t* data() override { return file_->data(); }
+  size_t size() const override { return file_->size(); }
+  const std::string& path() const { return file_->path(); }
+
+ private:
+  std::shared_ptr<MappedFile> file_;
 };
 
 template <typename T>
@@ -100,8 +112,12 @@ std::shared_ptr<Storage> wrap(void* data, size_t bytes, std::shared_ptr<void> ow
 }
 
 std::shared_ptr<Storage> map_file(const std::string& path) {
-  const auto file = MappedFile::open(path);
-  return wrap(file->data(), file->size(), file);
+  return std::make_shared<FileStorage>(MappedFile::open(path));
+}
+
+std::string mapped_from(const Storage& storage) {
+  const auto* file = dynamic_cast<const FileStorage*>(&storage);
+  return file ? file->path() : "";
 }
 
 int64_t checked_element_count(const std::vector<int64_t>& shape) {

@@ -9,6 +9,7 @@
 #include "pipeline/commands.h"
 #include "pipeline/data.h"
 #include "pipeline/model.h"
+#include "pipeline/optimize_report.h"
 #include "verify/compare.h"
 #include "verify/inputs.h"
 
@@ -30,25 +31,59 @@ std::vector<ir::Tensor> run_once(const runtime::Executable& executable, runtime:
   return outputs;
 }
 
+/// For every value of `to` the position of that of the same name in `from`. InputError naming one that only one model
+/// has.
+std::vector<size_t> matched(const Model& from_model, const std::vector<ir::ValueId>& from, const Model& to_model,
+                            const std::vector<ir::ValueId>& to, const char* what) {
+  const auto names = [](const Model& model, const std::vector<ir::ValueId>& values) {
+    std::vector<std::string> list;
+    for (ir::ValueId v : values) list.push_back(model.graph.value(v).name);
+    return list;
+  };
+  const auto have = names(from_model, from), want = names(to_model, to);
+  const auto require = [&](const std::string& name, const std::vector<std::string>& among, const Model& owner,
+                           const Model& other) {
+    const auto found = std::find(among.begin(), among.end(), name);
+    if (found == among.end())
+      throw InputError("verify: {} '{}' of {} is not in {}, which has {}", what, name, owner.path, other.path,
+                       fmt::join(among, ", "));
+    return static_cast<size_t>(found - among.begin());
+  };
+  for (const auto& name : have) (void)require(name, want, from_model, to_model);
+  std::vector<size_t> positions;
+  for (const auto& name : want) positions.push_back(require(name, have, to_model, from_model));
+  return positions;
+}
+
+std::vector<ir::Tensor> picked(const std::vector<ir::Tensor>& tensors, const std::vector<size_t>& positions) {
+  std::vector<ir::Tensor> result;
+  for (size_t p : positions) result.push_back(tensors[p]);
+  return result;
+}
+
 }  // namespace
 
-Json run(const Json& json, Progress& progress, const Cancelled&) {
+Json run(const Json& json, Progress& progress, const Cancelled& cancelled) {
   const Request request(json, "run", {"model", "input", "output_dir", "dim", "threads", "seed"});
   const Model model = load(request);
   require_static(model);
   const auto target = host_target(request);
   const int threads = target.machine.threads;
-  const auto inputs =
-      read_inputs(model.graph, request.texts("input"), static_cast<uint64_t>(request.integer("seed", 0)));
+  const uint64_t seed = request.seed();
+  const auto inputs = read_inputs(model.graph, request.texts("input"), seed);
   progress.report("compiling", 0, 2);
   const runtime::Executable executable(compile(model, target));
   auto context = executable.make_context(threads);
   progress.report("running", 1, 2);
+  if (cancelled.requested()) throw EnvironmentError("interrupted before {} was run", model.path);
   const double start = measure::now_seconds();
   const auto outputs = run_once(executable, *context, inputs);
   const double seconds = measure::now_seconds() - start;
-  Json result = {
-      {"model", model.path}, {"threads", threads}, {"outputs", Json::array()}, {"latency_ms", seconds * 1e3}};
+  Json result = {{"model", model.path},
+                 {"threads", threads},
+                 {"seed", seed},
+                 {"outputs", Json::array()},
+                 {"latency_ms", seconds * 1e3}};
   const auto roof = roof_of(executable.program(), threads);
   result["roofline_ms"] = roof.total_ms;
   result["roofline_fraction"] = roof.total_ms / (seconds * 1e3);
@@ -68,14 +103,14 @@ Json run(const Json& json, Progress& progress, const Cancelled&) {
   return result;
 }
 
-Json profile(const Json& json, Progress& progress, const Cancelled&) {
+Json profile(const Json& json, Progress& progress, const Cancelled& cancelled) {
   const Request request(json, "profile", {"model", "input", "dim", "threads", "seed", "runs"});
   const Model model = load(request);
   require_static(model);
   const auto target = host_target(request);
   const int threads = target.machine.threads;
-  const auto inputs =
-      read_inputs(model.graph, request.texts("input"), static_cast<uint64_t>(request.integer("seed", 0)));
+  const uint64_t seed = request.seed();
+  const auto inputs = read_inputs(model.graph, request.texts("input"), seed);
   progress.report("compiling", 0, 2);
   const runtime::Executable executable(compile(model, target));
   auto context = executable.make_context(threads);
@@ -84,12 +119,13 @@ Json profile(const Json& json, Progress& progress, const Cancelled&) {
   executable.run(*context, inputs, outputs);
   const int64_t runs = std::clamp<int64_t>(request.integer("runs", 11), 1, 10000);
   std::vector<std::vector<double>> times(program.steps.size());
-  progress.report("measuring", 1, 2);
-  for (int64_t r = 0; r < runs; ++r) {
+  for (int64_t r = 0; r < runs && !(r > 0 && cancelled.requested()); ++r) {
+    progress.report("measuring", static_cast<double>(r), static_cast<double>(runs));
     const auto steps = executable.profile(*context, inputs, outputs);
     for (size_t i = 0; i < steps.size(); ++i) times[i].push_back(steps[i].milliseconds);
   }
   const auto roof = roof_of(program, threads);
+  const auto memory = memory_timeline(program, threads);
   Json operators = Json::array();
   double total = 0;
   for (size_t i = 0; i < program.steps.size(); ++i) {
@@ -101,6 +137,7 @@ Json profile(const Json& json, Progress& progress, const Cancelled&) {
                 {"ms", ms},
                 {"flops", step.flops},
                 {"bytes", step.bytes},
+                {"memory_bytes", memory[i].live_bytes},
                 {"gflops", step.flops / ms / 1e6},
                 {"gbps", step.bytes / ms / 1e6},
                 {"roofline_ms", roof.step_ms[i]},
@@ -110,6 +147,8 @@ Json profile(const Json& json, Progress& progress, const Cancelled&) {
   }
   return {{"model", model.path},
           {"threads", threads},
+          {"seed", seed},
+          {"runs", times.empty() ? 0 : times[0].size()},
           {"operators", operators},
           {"total_ms", total},
           {"roofline_ms", roof.total_ms},
@@ -121,34 +160,33 @@ Json profile(const Json& json, Progress& progress, const Cancelled&) {
 Json verify(const Json& json, Progress& progress, const Cancelled& cancelled) {
   const Request request(json, "verify",
                         {"model", "other", "input", "dim", "threads", "seed", "max_rel_error", "samples", "data"});
-  const Model a = load(request.text("model"), parse_pairs(request.texts("dim"), "--dim"));
-  const Model b = load(request.text("other"), {});
+  const auto [a, b] =
+      load_pair(request.text("model"), request.text("other"), parse_pairs(request.texts("dim"), "--dim"));
   require_static(a);
+  const auto inputs = matched(a, a.graph.inputs, b, b.graph.inputs, "input");
+  const auto outputs = matched(b, b.graph.outputs, a, a.graph.outputs, "output");
   const auto target = host_target(request);
   const int threads = target.machine.threads;
-  if (a.graph.inputs.size() != b.graph.inputs.size() || a.graph.outputs.size() != b.graph.outputs.size())
-    throw InputError("verify: {} has {} inputs and {} outputs, {} has {} and {}", a.path, a.graph.inputs.size(),
-                     a.graph.outputs.size(), b.path, b.graph.inputs.size(), b.graph.outputs.size());
   progress.report("compiling", 0, 2);
   const runtime::Executable first(compile(a, target)), second(compile(b, target));
   auto first_context = first.make_context(threads), second_context = second.make_context(threads);
   verify::Tolerance tolerance;
   tolerance.relative = request.number("max_rel_error", 1e-4);
+  const uint64_t seed = request.seed();
   std::vector<std::vector<ir::Tensor>> samples;
   if (request.has("data")) {
     samples = read_samples(a.graph, request.text("data"));
   } else {
-    const auto seed = static_cast<uint64_t>(request.integer("seed", 0));
     const int64_t count = std::clamp<int64_t>(request.integer("samples", 3), 1, 1000);
     for (int64_t i = 0; i < count; ++i)
-      samples.push_back(read_inputs(a.graph, request.texts("input"), seed == 0 ? 0 : seed + static_cast<uint64_t>(i)));
+      samples.push_back(read_inputs(a.graph, request.texts("input"), seed + static_cast<uint64_t>(i)));
   }
   std::optional<verify::Comparison> worst;
   for (size_t i = 0; i < samples.size() && !(i > 0 && cancelled.requested()); ++i) {
     progress.report("comparing", static_cast<double>(i), static_cast<double>(samples.size()));
+    const auto theirs = picked(run_once(second, *second_context, picked(samples[i], inputs)), outputs);
     const auto comparison =
-        verify::compare(verify::output_names(a.graph), run_once(second, *second_context, samples[i]),
-                        run_once(first, *first_context, samples[i]));
+        verify::compare(verify::output_names(a.graph), theirs, run_once(first, *first_context, samples[i]));
     worst = worst ? verify::worse(*worst, comparison) : comparison;
   }
   Json result = {{"model", a.path},
@@ -156,7 +194,8 @@ Json verify(const Json& json, Progress& progress, const Cancelled& cancelled) {
                  {"max_rel_error", worst->max_rel_error()},
                  {"metrics", verify::to_json(*worst)},
                  {"agree", worst->agrees(tolerance)},
-                 {"tolerance", tolerance.relative}};
+                 {"tolerance", tolerance.relative},
+                 {"seed", seed}};
   if (!worst->agrees(tolerance)) result["why"] = worst->why_not(tolerance);
   return result;
 }

@@ -1,6 +1,7 @@
 // Commands that look at a model or at this machine without running anything: doctor, import, characterize, analyze.
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 
@@ -8,6 +9,7 @@
 #include "estimate/analyze.h"
 #include "estimate/characterize.h"
 #include "exporters/exporter.h"
+#include "frontends/frontend.h"
 #include "measure/peaks.h"
 #include "passes/partition.h"
 #include "passes/pass.h"
@@ -38,9 +40,8 @@ bool loads(const char* library) {
 }  // namespace
 
 Json doctor(const Json& json, Progress& progress, const Cancelled&) {
-  const Request request(json, "doctor", {"threads", "seed", "measure"});
-  const auto target = host_target(request);
-  const auto& host = target.host;
+  const Request request(json, "doctor", {"threads", "seed"});
+  const auto host = hardware::detect_host();
   Json result;
   result["rooftune"] = version();
   Json cpu = {{"model", host.model_name},          {"vendor", host.vendor}, {"isa", host.isa()},
@@ -60,7 +61,7 @@ Json doctor(const Json& json, Progress& progress, const Cancelled&) {
   }
   std::string codegen = "available";
   try {
-    codegen = codegen::cpu_codegen(target.cpu)->version();
+    codegen = codegen::cpu_codegen(host_target(request).cpu)->version();
   } catch (const EnvironmentError& e) {
     codegen = e.what();
   }
@@ -113,21 +114,63 @@ Json characterize(const Json& json, Progress&, const Cancelled&) {
   return result;
 }
 
+namespace {
+
+/// The dimensions that --dim gives, and with --batch the leading one of the first input, which is what a batch is.
+/// InputError where that is fixed to another number.
+std::map<std::string, std::string> dims_with_batch(const Request& request) {
+  auto dims = parse_pairs(request.texts("dim"), "--dim");
+  if (!request.has("batch")) return dims;
+  const int64_t batch = request.integer("batch", 1);
+  if (batch < 1) request.fail("batch", "at least 1");
+  const Model model = load(request.text("model"), dims);
+  if (model.graph.inputs.empty()) throw InputError("--batch {}: {} has no input", batch, model.path);
+  const auto& input = model.graph.value(model.graph.inputs[0]);
+  const bool has_leading = input.type.is_tensor() && input.type.has_rank() && input.type.rank() > 0;
+  const auto refuse = [&] {
+    throw InputError("--batch {}: it is the leading dimension of the first input, but '{}' of {} is {}", batch,
+                     input.name, model.path, input.type.to_string());
+  };
+  if (!has_leading) refuse();
+  const auto& leading = input.type.shape()[0];
+  if (leading.is_static()) {
+    if (leading.value() != batch) refuse();
+    return dims;
+  }
+  const std::string symbol = leading.to_string();
+  const auto symbols = frontends::input_symbols(model.graph);
+  if (std::find(symbols.begin(), symbols.end(), symbol) == symbols.end()) refuse();  // an expression
+  dims[symbol] = std::to_string(batch);
+  return dims;
+}
+
+/// Users' names of precisions (fp16, int8) as ours.
+std::string precision_of(const std::string& name) {
+  static const std::map<std::string, std::string> names = {{"fp64", "f64"}, {"fp32", "f32"}, {"fp16", "f16"},
+                                                           {"fp8", "f8"},   {"fp4", "f4"},   {"int8", "i8"},
+                                                           {"uint8", "u8"}, {"int4", "i4"}};
+  const auto found = names.find(name);
+  return found == names.end() ? name : found->second;
+}
+
+}  // namespace
+
 Json analyze(const Json& json, Progress& progress, const Cancelled&) {
   const Request request(json, "analyze", {"model", "dim", "target", "batch", "precision", "threads", "seed"});
-  Model model = load(request);
+  Model model = load(request.text("model"), dims_with_batch(request));
   const std::string name = request.text("target", "host");
   if (name == "host") progress.report("measuring this machine's peaks", 0, 1);
   const auto spec = measure::target_spec(name, static_cast<int>(request.integer("threads", 0)));
   passes::run_passes(model.graph);
-  const auto partition = passes::partition(model.graph).partition;
+  const auto parts = passes::partition(model.graph);
   estimate::AnalyzeOptions options;
-  options.precision = request.text("precision", "f32");
-  if (options.precision == "fp32") options.precision = "f32";
+  options.precision = precision_of(request.text("precision", "f32"));
   options.batch = static_cast<double>(request.integer("batch", 1));
-  if (options.batch < 1) request.fail("batch", "at least 1");
   Json result = {{"model", model.path}};
-  result.update(estimate::to_json(estimate::analyze(model.graph, partition, spec, options)));
+  result.update(estimate::to_json(estimate::analyze(model.graph, parts.partition, spec, options)));
+  for (size_t g = 0; g < parts.info.size(); ++g)  // one row per group, in order
+    if (!parts.info[g].reasons.empty())
+      result["operators"][g]["note"] = fmt::format("{}", fmt::join(parts.info[g].reasons, "; "));
   return result;
 }
 

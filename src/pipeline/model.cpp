@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 #include "frontends/frontend.h"
 #include "ir/npy.h"
@@ -27,22 +28,60 @@ int64_t parse_extent(const std::string& name, const std::string& text) {
 
 Model load(const Request& request) { return load(request.text("model"), parse_pairs(request.texts("dim"), "--dim")); }
 
-Model load(const std::string& path, const std::map<std::string, std::string>& dims) {
+namespace {
+
+/// With those of the dimensions that it has; `known` gets the names of all that it has.
+Model load_with(const std::string& path, const std::map<std::string, ir::Dim>& dims, std::set<std::string>& known) {
   const double start = measure::now_seconds();
   Model model;
   model.path = path;
   if (path.ends_with(".rt")) {
-    if (!dims.empty()) throw InputError("{} is compiled: its dimensions are fixed, --dim cannot change them", path);
     model.program = runtime::load(path);
     model.graph = model.program->graph->clone();
   } else {
-    frontends::LoadOptions options;
-    for (const auto& [name, value] : dims) options.dims[name] = parse_extent(name, value);
-    model.graph = frontends::load_model(path, options);
+    model.graph = frontends::load_model(path);
+    for (auto& name : frontends::input_symbols(model.graph)) known.insert(std::move(name));
+    if (!dims.empty()) frontends::substitute_dims(model.graph, dims);
     ops::infer_types(model.graph);
   }
   model.load_ms = (measure::now_seconds() - start) * 1e3;
   return model;
+}
+
+std::map<std::string, ir::Dim> parse_dims(const std::map<std::string, std::string>& dims) {
+  std::map<std::string, ir::Dim> parsed;
+  for (const auto& [name, value] : dims) parsed[name] = parse_extent(name, value);
+  return parsed;
+}
+
+void require_known(const std::map<std::string, ir::Dim>& dims, const std::set<std::string>& known,
+                   const std::string& what) {
+  for (const auto& [name, value] : dims)
+    if (!known.contains(name))
+      throw InputError("--dim {}: no input of {} has a dimension '{}'; its symbolic dimensions are: {}", name, what,
+                       name, known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", ")));
+}
+
+}  // namespace
+
+Model load(const std::string& path, const std::map<std::string, std::string>& dims) {
+  if (path.ends_with(".rt") && !dims.empty())
+    throw InputError("{} is compiled: its dimensions are fixed, --dim cannot change them", path);
+  const auto wanted = parse_dims(dims);
+  std::set<std::string> known;
+  Model model = load_with(path, wanted, known);
+  require_known(wanted, known, path);
+  return model;
+}
+
+std::pair<Model, Model> load_pair(const std::string& first, const std::string& second,
+                                  const std::map<std::string, std::string>& dims) {
+  const auto wanted = parse_dims(dims);
+  std::set<std::string> known;
+  Model a = load_with(first, wanted, known);
+  Model b = load_with(second, wanted, known);
+  require_known(wanted, known, first + " or " + second);
+  return {std::move(a), std::move(b)};
 }
 
 void require_static(const Model& model) {
@@ -93,7 +132,8 @@ std::vector<ir::Tensor> read_inputs(const ir::Graph& graph, const std::vector<st
                      fmt::join(names, ", "));
   }
   if (!all) {
-    const auto random = verify::InputGenerator(graph, seed).next();
+    constexpr uint64_t kZero = 0x9e3779b97f4a7c15;  // InputGenerator takes 0 for none
+    const auto random = verify::InputGenerator(graph, seed == 0 ? kZero : seed).next();
     for (size_t i = 0; i < inputs.size(); ++i)
       if (!inputs[i]) inputs[i] = random[i];
   }

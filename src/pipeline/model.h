@@ -1,7 +1,9 @@
 // The model argument of every command: a graph to work on, or a tuned package to run.
 #pragma once
+#include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ir/graph.h"
@@ -24,6 +26,9 @@ struct Model {
 /// knows, before any work is done.
 Model load(const Request& request);
 Model load(const std::string& path, const std::map<std::string, std::string>& dims = {});
+/// Two models with the dimensions that each has (a package has none). InputError for a dimension that neither has.
+std::pair<Model, Model> load_pair(const std::string& first, const std::string& second,
+                                  const std::map<std::string, std::string>& dims);
 
 /// InputError naming the input whose shape is not known, and the option that gives its dimensions.
 void require_static(const Model& model);
@@ -32,7 +37,7 @@ void require_static(const Model& model);
 /// every node on its own, no passes (the baseline).
 runtime::Program compile(const Model& model, const HostTarget& target, bool fuse = true);
 
-/// Inputs by name from files (`name=x.npy`); those not named are random. InputError naming an input that the model does
+/// Inputs by name from files (`name=x.npy`); those not named are random, equal ones for an equal seed. InputError naming an input that the model does
 /// not have, or whose type differs.
 std::vector<ir::Tensor> read_inputs(const ir::Graph& graph, const std::vector<std::string>& files, uint64_t seed);
 

@@ -4,7 +4,7 @@
 #include <chrono>
 #include <ctime>
 #include <filesystem>
-#include <random>
+#include <optional>
 
 #include "base/files.h"
 #include "base/hash.h"
@@ -13,14 +13,15 @@
 #include "estimate/characterize.h"
 #include "exporters/exporter.h"
 #include "measure/load.h"
-#include "measure/peaks.h"
 #include "measure/statistics.h"
 #include "ops/op.h"
 #include "passes/pass.h"
 #include "pipeline/commands.h"
 #include "pipeline/data.h"
 #include "pipeline/model.h"
+#include "pipeline/optimize_report.h"
 #include "report/report.h"
+#include "tune/database.h"
 #include "tune/tuner.h"
 #include "tune/whole_model.h"
 #include "verify/compare.h"
@@ -42,7 +43,8 @@ struct Options {
   double budget = 60;
   double tolerance = 1e-4;
   std::string directory, dump_passes, emit_kernels, data;
-  bool dry_run = false, explain = false;
+  std::optional<std::string> database;
+  bool dry_run = false;
   std::set<std::string> disabled;
   uint64_t seed = 0;
 };
@@ -56,16 +58,16 @@ Options parse_options(const Request& request) {
   o.dump_passes = request.text("dump_passes", "");
   o.emit_kernels = request.text("emit_kernels", "");
   o.data = request.text("data", "");
+  if (request.has("database")) o.database = request.text("database");
   o.dry_run = request.flag("dry_run");
-  for (const auto& name : request.texts("disable_pass")) o.disabled.insert(name);
-  for (const auto& precision : request.texts("precisions"))
+  for (const auto& name : request.words("disable_pass")) o.disabled.insert(name);
+  for (const auto& precision : request.words("precisions"))
     if (precision != "fp32" && precision != "f32")
       throw InputError("optimize: precision '{}' is not available; fp32 is", precision);
   const std::string target = request.text("target", "host");
   if (target != "host")
     throw InputError("optimize: code is generated for target host; '{}' can be estimated with analyze", target);
-  o.seed = static_cast<uint64_t>(request.integer("seed", 0));
-  if (o.seed == 0) o.seed = std::random_device{}() | 1u;
+  o.seed = request.seed();
   return o;
 }
 
@@ -106,6 +108,8 @@ report::Measurement measurement_of(const Side& side, const std::string& label, i
   const auto roof = roof_of(side.executable.program(), threads);
   m.roofline_ms = roof.total_ms;
   m.direct_roofline_ms = roof.direct_ms;
+  m.size_mb = constant_mb(side.executable.program());
+  m.peak_memory_mb = *m.size_mb + static_cast<double>(side.context->bytes()) / 1e6;
   return m;
 }
 
@@ -121,48 +125,14 @@ std::vector<double> step_times(Side& side, const std::vector<ir::Tensor>& inputs
   return medians;
 }
 
-/// Activations alive while each step runs.
-std::vector<report::MemoryPoint> memory_timeline(const runtime::Program& program) {
-  const size_t n = program.slots.size();
-  std::vector<int> first(n, -1), last(n, -1);
-  auto touch = [&](int slot, int at) {
-    while (slot >= 0 && program.slots[static_cast<size_t>(slot)].alias_of >= 0)
-      slot = program.slots[static_cast<size_t>(slot)].alias_of;
-    if (slot < 0) return;
-    if (first[static_cast<size_t>(slot)] < 0) first[static_cast<size_t>(slot)] = at;
-    last[static_cast<size_t>(slot)] = at;
-  };
-  for (size_t i = 0; i < program.steps.size(); ++i)
-    for (const auto* list : {&program.steps[i].slots, &program.steps[i].inputs, &program.steps[i].outputs})
-      for (int slot : *list) touch(slot, static_cast<int>(i));
-  for (int slot : program.outputs) touch(slot, static_cast<int>(program.steps.size()) - 1);
-  for (int slot : program.inputs) touch(slot, 0);
-  std::vector<report::MemoryPoint> points;
-  for (size_t i = 0; i < program.steps.size(); ++i) {
-    report::MemoryPoint point{program.steps[i].name, 0};
-    for (size_t s = 0; s < n; ++s)
-      if (program.slots[s].kind != runtime::Slot::Kind::constant && first[s] >= 0 && first[s] <= static_cast<int>(i) &&
-          last[s] >= static_cast<int>(i))
-        point.live_bytes += static_cast<int64_t>(program.slots[s].bytes);
-    points.push_back(point);
-  }
-  return points;
-}
-
-double constant_mb(const runtime::Program& program) {
-  double bytes = 0;
-  for (const auto& slot : program.slots)
-    if (slot.kind == runtime::Slot::Kind::constant) bytes += static_cast<double>(slot.constant.bytes());
-  return bytes / 1e6;
-}
-
 /// Inputs and what the model as given makes of them, by references.
 struct Golden {
   std::vector<ir::Tensor> inputs, outputs;
 };
 
-/// On fresh random inputs, and on the user's data where there are any.
-std::vector<Golden> golden_runs(const ir::Graph& original, const Options& options, Progress& progress) {
+/// On fresh random inputs, and on the user's data where there are any; at least one.
+std::vector<Golden> golden_runs(const ir::Graph& original, const Options& options, Progress& progress,
+                                const Cancelled& cancelled) {
   verify::InputGenerator generator(original, options.seed + 1);
   std::vector<std::vector<ir::Tensor>> inputs;
   for (int i = 0; i < kRandomSamples; ++i) inputs.push_back(generator.next());
@@ -172,6 +142,7 @@ std::vector<Golden> golden_runs(const ir::Graph& original, const Options& option
   for (auto& one : inputs) {
     progress.report("computing what the outputs should be", static_cast<double>(runs.size()),
                     static_cast<double>(inputs.size()));
+    if (!runs.empty() && cancelled.requested()) break;
     auto outputs = ops::evaluate(original, one);
     runs.push_back({std::move(one), std::move(outputs)});
   }
@@ -228,76 +199,115 @@ Verified verified_program(const tune::Workload& work, const kernel::Machine& mac
   return result;
 }
 
-void fill_operators(report::Report& report, const runtime::Program& before, const std::vector<double>& before_ms,
-                    const runtime::Program& after, const std::vector<double>& after_ms, const tune::Workload& work,
-                    const std::vector<tune::Choice>& choices, int threads) {
-  std::map<std::string, double> node_ms;
-  for (size_t i = 0; i < before.steps.size(); ++i)
-    for (const auto& node : before.steps[i].nodes) node_ms[node] = before_ms[i];
-  std::map<std::string, std::string> op_of;
-  for (ir::NodeId id : work.graph->order()) op_of[work.graph->node(id).name] = work.graph->node(id).op;
-  const auto roof = roof_of(after, threads);
-  for (size_t i = 0; i < after.steps.size(); ++i) {
-    const auto& step = after.steps[i];
-    report::Operator op;
-    op.name = step.name;
-    op.nodes = step.nodes;
-    double total = 0;
-    bool known = false;
-    for (const auto& node : step.nodes) {
-      op.op += (op.op.empty() ? "" : " + ") + op_of[node];
-      if (const auto found = node_ms.find(node); found != node_ms.end()) total += found->second, known = true;
-    }
-    if (known) op.before_ms = total;
-    op.after_ms = after_ms[i];
-    op.flops = step.flops;
-    op.bytes = step.bytes;
-    op.roofline_ms = roof.step_ms[i];
-    if (!step.why.empty()) op.note = "reference: " + step.why;
-    else if (step.kind == runtime::Step::Kind::kernel)
-      op.note = work.tasks[static_cast<size_t>(step.kernel)]
-                    .variants[choices[static_cast<size_t>(step.kernel)].variant]
-                    .algorithm;
-    report.operators.push_back(op);
+std::string described(size_t samples, const Options& options) {
+  const size_t random = std::min<size_t>(samples, kRandomSamples);
+  auto text = fmt::format("the unoptimised graph on {} random input{}", random, random == 1 ? "" : "s");
+  if (samples > random)
+    text += fmt::format(" and {} of {}", samples - random, std::filesystem::path(options.data).filename().string());
+  return text;
+}
+
+/// What would be found out only when the time is spent: whether everything can be written.
+void require_writable(const Options& options) {
+  for (const auto* folder : {&options.directory, &options.dump_passes, &options.emit_kernels})
+    if (!folder->empty()) const AtomicDirectory probe(*folder);
+}
+
+/// The tuning database, which is opened once to see that it can be; none where there is no place to keep one and none
+/// was asked for.
+std::string database_path(const Options& options) {
+  if (options.database) {
+    const tune::Database probe(*options.database);
+    return *options.database;
+  }
+  try {
+    const std::string path = cache_directory() + "/tuning.sqlite";
+    const tune::Database probe(path);
+    return path;
+  } catch (const EnvironmentError& e) {
+    log_warning("tuning without a database: {}", e.what());
+    return "";
   }
 }
 
-void fill_tasks(report::Report& report, const tune::Workload& work, const tune::Tuned& tuned) {
-  const auto spec = measure::host_spec(static_cast<int>(report.environment.threads));
-  for (size_t t = 0; t < work.tasks.size(); ++t) {
-    const auto& task = work.tasks[t];
-    report::Task row;
-    row.name = task.name;
-    row.kernel = kernel::print(task.variants[0].kernel);
-    row.uses = static_cast<int64_t>(task.groups.size());
-    row.trials = tuned.logs[t].trials;
-    row.roofline_ms =
-        std::max(kernel::cost(task.variants[tuned.choices[t].variant].kernel).operations / spec.peak("f32"),
-                 spec.transfer_seconds(task.bytes)) *
-        1e3;
-    for (const auto& trial : tuned.logs[t].top) {
-      report::TriedSchedule tried{trial.algorithm + "\n" + trial.schedule, {}, {}};
-      if (trial.predicted_ms > 0) tried.predicted_ms = trial.predicted_ms;
-      if (trial.measured_ms > 0) tried.measured_ms = trial.measured_ms;
-      row.top5.push_back(tried);
-    }
-    report.tasks.push_back(row);
-  }
+/// The graph after passes, and what they did.
+ir::Graph run_passes(const ir::Graph& original, const Options& options, report::Report& report) {
+  ir::Graph graph = original.clone();
+  passes::PassOptions pass_options;
+  pass_options.disabled = options.disabled;
+  std::optional<AtomicDirectory> dumps;
+  if (!options.dump_passes.empty() && !options.dry_run)
+    pass_options.dump_dir = dumps.emplace(options.dump_passes).path();
+  for (const auto& record : passes::run_passes(graph, pass_options))
+    report.passes.push_back({record.name, record.ms,
+                             record.changed ? std::max(1, std::abs(record.nodes_before - record.nodes_after)) : 0,
+                             fmt::format("{}", fmt::join(record.notes, "; "))});
+  for (const auto& name : options.disabled) report.passes.push_back({name, 0, 0, "disabled by --disable-pass"});
+  if (dumps) dumps->commit();
+  return graph;
 }
 
-std::string tuning_log(const tune::Workload& work, const tune::Tuned& tuned) {
-  std::string lines;
+Json describe_tasks(const std::string& model, const tune::Workload& work) {
+  Json tasks = Json::array();
+  for (const auto& task : work.tasks) {
+    Json algorithms = Json::array();
+    for (const auto& variant : task.variants) algorithms.push_back(variant.algorithm);
+    tasks.push_back(
+        {{"name", task.name}, {"uses", task.groups.size()}, {"algorithms", algorithms}, {"flops", task.direct_flops}});
+  }
+  return {{"model", model}, {"dry_run", true}, {"tasks", tasks}, {"groups", work.partition.groups.size()}};
+}
+
+/// Measures and decides which side is returned: the model as given unless the other is right (`comparison`) and faster.
+/// Fills what the report says about that.
+Side& choose(Side& baseline, Side& best, const verify::Comparison& comparison, const std::vector<Golden>& golden,
+             const ir::Graph& original, const std::vector<ir::Tensor>& inputs, const verify::Tolerance& tolerance,
+             const Options& options, int threads, report::Report& report, const Cancelled& cancelled) {
+  const bool right = comparison.agrees(tolerance);
+  measure_interleaved({&baseline, &best}, inputs, 3, 5, cancelled);
+  report.baseline = measurement_of(baseline, "the model as given, one kernel per operator, not tuned", threads);
+  report.best = measurement_of(best, "optimised", threads);
+  // The accuracy on data is not known of either: that needs data with labels.
+  report.candidates = {{"baseline", {}, report.baseline.p50_ms, {}, report.baseline.size_mb, false, ""},
+                       {"optimised", {}, report.best.p50_ms, {}, report.best.size_mb, false, ""}};
+  if (!right) report.reason = "not verified: " + comparison.why_not(tolerance);
+  else if (report.best.p50_ms > report.baseline.p50_ms) report.reason = "measured slower than the model as given";
+  report.candidates[1].note = report.reason;
+  report.kept_original = !report.reason.empty();
+  report.candidates[report.kept_original ? 0 : 1].chosen = true;
+  report.pareto = {report.kept_original ? "baseline" : "optimised"};
+  if (report.kept_original) report.best = report.baseline;
+  // What is handed back is checked, the original too.
+  const auto returned = report.kept_original ? golden_check(golden, original, baseline) : comparison;
+  auto& verification = report.verification;
+  verification.verified = returned.agrees(tolerance);
+  verification.max_rel_error = returned.max_rel_error();
+  verification.tolerance = tolerance.relative;
+  verification.samples = static_cast<int64_t>(golden.size());
+  verification.against = described(golden.size(), options);
+  if (!verification.verified) verification.note = returned.why_not(tolerance);
+  return report.kept_original ? baseline : best;
+}
+
+/// Milliseconds until a package is ready to run.
+double load_milliseconds(const std::string& path, int threads) {
+  const double start = measure::now_seconds();
+  const runtime::Executable executable(runtime::load(path));
+  const auto context = executable.make_context(threads);
+  return (measure::now_seconds() - start) * 1e3;
+}
+
+void write_kernels(const std::string& folder, const tune::Workload& work, const tune::Tuned& tuned,
+                   codegen::Codegen& codegen) {
+  AtomicDirectory kernels(folder);
   for (size_t t = 0; t < work.tasks.size(); ++t) {
     const auto& variant = work.tasks[t].variants[tuned.choices[t].variant];
-    Json line = {{"task", work.tasks[t].name},
-                 {"key", work.tasks[t].key},
-                 {"algorithm", variant.algorithm},
-                 {"schedule", kernel::print(variant.kernel, tuned.choices[t].schedule)},
-                 {"trials", tuned.logs[t].trials}};
-    if (!tuned.logs[t].top.empty()) line["measured_ms"] = tuned.logs[t].top[0].measured_ms;
-    lines += line.dump() + "\n";
+    std::string text = "; " + work.tasks[t].name + "\n" + kernel::print(variant.kernel) + "\n" +
+                       kernel::print(variant.kernel, tuned.choices[t].schedule) + "\n" +
+                       codegen.dump({&variant.kernel, &tuned.choices[t].schedule}, "llvm");
+    write_file(kernels.file(fmt::format("{:03}.txt", t)), text);
   }
-  return lines;
+  kernels.commit();
 }
 
 }  // namespace
@@ -305,7 +315,7 @@ std::string tuning_log(const tune::Workload& work, const tune::Tuned& tuned) {
 Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) {
   const Request request(json, "optimize",
                         {"model", "output", "dim", "target", "budget", "precisions", "max_rel_error", "disable_pass",
-                         "dump_passes", "emit_kernels", "dry_run", "threads", "seed", "command", "database", "data"});
+                         "dump_passes", "emit_kernels", "dry_run", "threads", "seed", "database", "data"});
   const Options options = parse_options(request);
   const std::string started = utc_now();
   const Model model = load(request);
@@ -322,44 +332,16 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   report.parameters = facts.parameters;
   report.flops = facts.flops;
   report.weight_bytes = facts.weight_bytes;
-  auto& environment = report.environment;
-  environment.cpu = target.host.model_name;
-  environment.isa = target.cpu.name();
-  environment.rooftune_version = version();
-  environment.target = "host";
-  environment.cores = target.host.cores;
-  environment.threads = threads;
   progress.report("measuring this machine's peaks", 0, 1);
-  const auto spec = measure::host_spec(threads);
-  environment.peak_gflops = spec.peak("f32") / 1e9;
-  environment.bandwidth_gbs = spec.memory_bandwidth / 1e9;
+  report.environment = describe_machine(target);
 
+  if (!options.dry_run) require_writable(options);
+  const std::string database = options.dry_run ? "" : database_path(options);
   progress.report("passes", 0, 1);
-  ir::Graph graph = model.graph.clone();
-  passes::PassOptions pass_options;
-  pass_options.disabled = options.disabled;
-  pass_options.dump_dir = options.dump_passes;
-  for (const auto& record : passes::run_passes(graph, pass_options))
-    report.passes.push_back({record.name, record.ms,
-                             record.changed ? std::max(1, std::abs(record.nodes_before - record.nodes_after)) : 0,
-                             fmt::format("{}", fmt::join(record.notes, "; "))});
-  for (const auto& name : options.disabled) report.passes.push_back({name, 0, 0, "disabled by --disable-pass"});
-  const auto work = tune::make_workload(std::move(graph), target.machine);
-  Json document;
-  if (options.dry_run) {
-    Json tasks = Json::array();
-    for (const auto& task : work.tasks) {
-      Json algorithms = Json::array();
-      for (const auto& variant : task.variants) algorithms.push_back(variant.algorithm);
-      tasks.push_back({{"name", task.name},
-                       {"uses", task.groups.size()},
-                       {"algorithms", algorithms},
-                       {"flops", task.direct_flops}});
-    }
-    return {{"model", report.model}, {"dry_run", true}, {"tasks", tasks}, {"groups", work.partition.groups.size()}};
-  }
+  const auto work = tune::make_workload(run_passes(model.graph, options, report), target.machine);
+  if (options.dry_run) return describe_tasks(report.model, work);
 
-  const auto golden = golden_runs(model.graph, options, progress);
+  const auto golden = golden_runs(model.graph, options, progress, cancelled);
   // The baseline: the model as given, every operator by itself.
   progress.report("baseline", 0, 1);
   Side baseline(compile(model, target, false), threads);
@@ -371,65 +353,43 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   tuning.progress = &progress;
   tuning.cancelled = &cancelled;
   tuning.machine = target.host.key();
-  tuning.database = request.text("database", cache_directory() + "/tuning.sqlite");
+  tuning.database = database;
   auto tuned = tune::tune(work, target.machine, *codegen, tuning);
   report.tuning_seconds = measure::now_seconds() - budget_start;
   verify::Tolerance tolerance;
   tolerance.relative = options.tolerance;
-  const auto [best_side, comparison] =
+  const auto [best, comparison] =
       verified_program(work, target.machine, *codegen, tuning, tuned, golden, model.graph, tolerance, progress);
-  Side& best = *best_side;
-  report.verification.verified = comparison.agrees(tolerance);
-  report.verification.max_rel_error = comparison.max_rel_error();
-  report.verification.tolerance = options.tolerance;
-  report.verification.samples = static_cast<int64_t>(golden.size());
-  report.verification.against = fmt::format("the unoptimised graph on {} random inputs", kRandomSamples);
-  if (!options.data.empty())
-    report.verification.against += fmt::format(" and {} of {}", golden.size() - kRandomSamples,
-                                               std::filesystem::path(options.data).filename().string());
-  if (!report.verification.verified) report.verification.note = comparison.why_not(tolerance);
 
   progress.report("measuring", 0, 1);
   const auto inputs = verify::InputGenerator(model.graph, options.seed + 2).next();
-  measure_interleaved({&baseline, &best}, inputs, 3, 5, cancelled);
-  report.baseline = measurement_of(baseline, "the model as given, one kernel per operator, not tuned", threads);
-  report.best = measurement_of(best, "optimised", threads);
-  const bool faster = report.best.p50_ms <= report.baseline.p50_ms;
-  report.candidates = {
-      {"baseline", {}, report.baseline.p50_ms, 0.0, constant_mb(baseline.executable.program()), false, ""},
-      {"optimised", {}, report.best.p50_ms, 0.0, constant_mb(best.executable.program()), false, ""}};
-  const bool keep = !faster || !report.verification.verified;
-  report.kept_original = keep;
-  if (!report.verification.verified)
-    report.reason = report.candidates[1].note = "not verified: " + report.verification.note;
-  else if (!faster) report.reason = report.candidates[1].note = "measured slower than the model as given";
-  report.candidates[keep ? 0 : 1].chosen = true;
-  report.pareto = {keep ? "baseline" : "optimised"};
-  const auto before_ms = step_times(baseline, inputs, 3), after_ms = step_times(best, inputs, 7);
-  fill_operators(report, baseline.executable.program(), before_ms, best.executable.program(), after_ms, work,
-                 tuned.choices, threads);
-  fill_tasks(report, work, tuned);
-  report.memory_before = memory_timeline(baseline.executable.program());
-  report.memory_after = memory_timeline(best.executable.program());
-  if (keep) {
-    // The original is itself checked: it is what is handed back.
-    const auto original = golden_check(golden, model.graph, baseline);
-    report.verification.verified = original.agrees(tolerance);
-    report.verification.max_rel_error = original.max_rel_error();
-    report.best = report.baseline;
-  }
+  Side& returned =
+      choose(baseline, *best, comparison, golden, model.graph, inputs, tolerance, options, threads, report, cancelled);
+  const bool keep = report.kept_original;
+  const auto before_ms = step_times(baseline, inputs, 3);
+  const auto after_ms = keep ? before_ms : step_times(*best, inputs, 7);
+  const auto& program = returned.executable.program();
+  report.operators = operator_rows(model.graph, {baseline.executable.program(), before_ms}, {program, after_ms}, work,
+                                   keep ? nullptr : &tuned, threads);
+  report.tasks = task_rows(work, tuned, threads);
+  report.memory_before = memory_timeline(baseline.executable.program(), threads);
+  report.memory_after = memory_timeline(program, threads);
 
   progress.report("writing", 0, 1);
   AtomicDirectory out(options.directory);
-  runtime::save(keep ? baseline.executable.program() : best.executable.program(), out.file("model.rt"));
+  runtime::save(program, out.file("model.rt"));
+  report.best.load_ms = load_milliseconds(out.file("model.rt"), threads);
   exporters::find("onnx").write(keep ? model.graph : *work.graph, out.file("model.onnx"));
   write_file(out.file("tuning.jsonl"), tuning_log(work, tuned));
   report::write_report(report, out.path());
   report::RunCard card;
-  card.command = request.text("command", "rooftune optimize " + model.path + " -o " + options.directory);
+  card.request = json;
+  card.request["seed"] = options.seed;
+  card.request["threads"] = threads;
+  card.command = command_line("optimize", card.request, {"model"});
   card.started = started;
   card.finished = utc_now();
-  card.inputs[model.path] = sha256_file(model.path);
+  card.inputs = hash_model_files(model.graph, model.path);
   if (!options.data.empty()) card.inputs[options.data] = sha256_file(options.data);
   card.versions = {{"rooftune", version()}, {"codegen", codegen->version()}};
   card.seeds = {{"seed", static_cast<int64_t>(options.seed)}};
@@ -438,24 +398,15 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
                   {"threads", std::to_string(threads)},
                   {"precisions", "fp32"},
                   {"target", "host"},
+                  {"database", database.empty() ? "none" : database},
                   {"disabled_passes", fmt::format("{}", fmt::join(options.disabled, ","))}};
-  card.environment = environment;
+  card.environment = report.environment;
   report::write_run_card(card, out.path());
-  if (!options.emit_kernels.empty()) {
-    AtomicDirectory kernels(options.emit_kernels);
-    for (size_t t = 0; t < work.tasks.size(); ++t) {
-      const auto& variant = work.tasks[t].variants[tuned.choices[t].variant];
-      std::string text = "; " + work.tasks[t].name + "\n" + kernel::print(variant.kernel) + "\n" +
-                         kernel::print(variant.kernel, tuned.choices[t].schedule) + "\n" +
-                         codegen->dump({&variant.kernel, &tuned.choices[t].schedule}, "llvm");
-      write_file(kernels.file(fmt::format("{:03}.txt", t)), text);
-    }
-    kernels.commit();
-  }
+  if (!options.emit_kernels.empty()) write_kernels(options.emit_kernels, work, tuned, *codegen);
   out.commit();
-  document = report::to_json(report);
-  document["verified"] = report.verification.verified;
+  Json document = report::to_json(report);
   document["output"] = options.directory;
+  document["seed"] = options.seed;
   return document;
 }
 

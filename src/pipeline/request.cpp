@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <random>
 
 namespace rooftune::pipeline {
 
@@ -61,6 +62,23 @@ std::vector<std::string> Request::texts(const std::string& key) const {
   return result;
 }
 
+std::vector<std::string> Request::words(const std::string& key) const {
+  std::vector<std::string> result;
+  for (const auto& text : texts(key))
+    for (size_t at = 0; !text.empty() && at <= text.size();) {
+      const size_t end = std::min(text.find(',', at), text.size());
+      if (end == at) fail(key, "a list of words, separated by commas");
+      result.push_back(text.substr(at, end - at));
+      at = end + 1;
+    }
+  return result;
+}
+
+uint64_t Request::seed() const {
+  if (has("seed")) return static_cast<uint64_t>(integer("seed", 0));
+  return std::random_device{}();
+}
+
 double parse_duration(const std::string& text, const std::string& what) {
   constexpr double kLongest = 1e9;  // seconds: some thirty years
   const auto fail = [&] { throw InputError("{} '{}' is not a duration; write 30s, 5m, 1h30m or 0", what, text); };
@@ -87,6 +105,36 @@ double parse_duration(const std::string& text, const std::string& what) {
     if (!(total <= kLongest)) fail();
   }
   return total;
+}
+
+namespace {
+
+std::string shell_quoted(const std::string& word) {
+  constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_";
+  if (!word.empty() && word.find_first_not_of(plain) == std::string::npos) return word;
+  std::string quoted = "'";
+  for (char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
+}  // namespace
+
+std::string command_line(const std::string& command, const Json& request, const std::vector<std::string>& positional) {
+  std::string line = "rooftune " + command;
+  const auto word = [](const Json& value) {
+    return shell_quoted(value.is_string() ? value.get<std::string>() : value.dump());
+  };
+  for (const auto& key : positional)
+    if (request.contains(key)) line += " " + word(request[key]);
+  for (const auto& [key, value] : request.items()) {
+    if (value.is_null() || value == false || std::find(positional.begin(), positional.end(), key) != positional.end())
+      continue;
+    std::string option = " --" + key;
+    std::replace(option.begin(), option.end(), '_', '-');
+    for (const auto& one : value.is_array() ? value : Json::array({value}))
+      line += one == true ? option : option + " " + word(one);
+  }
+  return line;
 }
 
 std::map<std::string, std::string> parse_pairs(const std::vector<std::string>& pairs, const std::string& what) {

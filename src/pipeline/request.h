@@ -22,8 +22,10 @@ class Request {
   double number(const std::string& key, double otherwise) const;
   bool flag(const std::string& key) const;
   std::vector<std::string> texts(const std::string& key) const;  // a list, or one text
+  std::vector<std::string> words(const std::string& key) const;  // the same; a text is a list separated by commas
+  /// What was given, 0 too; else a fresh one, which fits into any JSON reader's integers.
+  uint64_t seed() const;
   bool has(const std::string& key) const { return json_.contains(key) && !json_.at(key).is_null(); }
-  const Json& json() const { return json_; }
   [[noreturn]] void fail(const std::string& key, const std::string& expected) const;
 
  private:
@@ -35,5 +37,8 @@ class Request {
 double parse_duration(const std::string& text, const std::string& what);
 /// "name=value" pairs; InputError naming the malformed one.
 std::map<std::string, std::string> parse_pairs(const std::vector<std::string>& pairs, const std::string& what);
+
+/// The command line that makes this request, as a shell reads it: `positional` options stand without their names.
+std::string command_line(const std::string& command, const Json& request, const std::vector<std::string>& positional);
 
 }  // namespace rooftune::pipeline

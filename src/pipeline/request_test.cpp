@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <set>
+
 namespace rooftune::pipeline {
 namespace {
 
@@ -82,6 +84,31 @@ RC_GTEST_PROP(Duration, AnyTextIsANumberOrAnError, (const std::string& text)) {
     RC_ASSERT(seconds >= 0 && std::isfinite(seconds));
   } catch (const InputError&) {
   }
+}
+
+TEST(Request, WordsAreSplitAtCommas) {
+  const Request r({{"a", "x,y"}, {"b", {"x", "y,z"}}, {"c", "x,,y"}, {"d", ""}}, "cmd", {"a", "b", "c", "d"});
+  EXPECT_EQ(r.words("a"), (std::vector<std::string>{"x", "y"}));
+  EXPECT_EQ(r.words("b"), (std::vector<std::string>{"x", "y", "z"}));
+  EXPECT_TRUE(r.words("d").empty());
+  EXPECT_TRUE(mentions(message([&] { (void)r.words("c"); }), "'c'"));
+}
+
+TEST(Request, ASeedOfZeroIsASeed) {
+  const Request given({{"seed", 0}}, "cmd", {"seed"}), absent(Json::object(), "cmd", {"seed"});
+  EXPECT_EQ(given.seed(), 0u);
+  std::set<uint64_t> fresh;
+  for (int i = 0; i < 8; ++i) fresh.insert(absent.seed());
+  EXPECT_GT(fresh.size(), 6u);
+  EXPECT_LT(*fresh.rbegin(), uint64_t{1} << 53);
+}
+
+TEST(CommandLine, IsWhatAShellReadsBack) {
+  const Json request = {{"model", "my model.onnx"}, {"output", "it's"}, {"dim", {"batch=2", "n=3"}}, {"seed", 7},
+                        {"dry_run", true},          {"quiet", false},   {"max_rel_error", 0.001},    {"data", nullptr}};
+  EXPECT_EQ(command_line("optimize", request, {"model"}),
+            "rooftune optimize 'my model.onnx' --output 'it'\\''s' --dim batch=2 --dim n=3 --seed 7 --dry-run "
+            "--max-rel-error 0.001");
 }
 
 TEST(Pairs, SplitAtTheFirstEqualsSign) {

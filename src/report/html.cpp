@@ -23,8 +23,12 @@ struct Verdict {
 
 Verdict verdict(const Report& r) {
   const std::string because = r.reason.empty() ? "" : " " + r.reason;
+  if (!r.verification.verified)
+    return {(r.kept_original ? "The original model is returned, and it is not verified: "
+                             : "The result is not verified: ") +
+                r.verification.note,
+            "bad"};
   if (r.kept_original) return {"The original model is returned." + because, "even"};
-  if (!r.verification.verified) return {"The result is not verified: " + r.verification.note, "bad"};
   const std::string limit =
       fmt::format(" One inference takes {}; the limit of this machine for the algorithms used is {}.",
                   ms_text(r.best.p50_ms), ms_text(r.best.roofline_ms));
@@ -87,8 +91,11 @@ void bar(Out& out, std::string_view css, const std::optional<double>& ms, double
 }
 
 void operator_row(Out& out, const Operator& o, double longest) {
-  fmt::format_to(out, "<div class=\"op\"><div class=\"who\">{}<small>{}{}{}</small></div><div class=\"bars\">",
-                 escape(o.name), escape(o.op), o.note.empty() ? "" : " · ", escape(o.note));
+  std::string detail = escape(o.op);
+  if (!o.algorithm.empty() && o.algorithm != "direct") detail += " · " + escape(o.algorithm);
+  if (o.algorithm == "reference" && !o.note.empty()) detail += ": " + escape(o.note);
+  fmt::format_to(out, "<div class=\"op\"><div class=\"who\">{}<small>{}</small></div><div class=\"bars\">",
+                 escape(o.name), detail);
   bar(out, "before", o.before_ms, longest);
   bar(out, "after", o.after_ms, longest);
   if (o.roofline_ms > 0)
@@ -135,6 +142,18 @@ void operators(Out& out, const Report& r) {
   fmt::format_to(out, "</div>");
 }
 
+void unfused(Out& out, const Report& r) {
+  const auto has_reason = [](const Operator& o) { return o.algorithm != "reference" && !o.note.empty(); };
+  const auto count = std::count_if(r.operators.begin(), r.operators.end(), has_reason);
+  if (count == 0) return;
+  fmt::format_to(out,
+                 "<details><summary>why {} of the kernels are not part of another</summary><div class=\"card\"><table>",
+                 count);
+  for (const Operator& o : r.operators)
+    if (has_reason(o)) fmt::format_to(out, "<tr><td class=\"w\">{}<td class=\"w\">{}", escape(o.name), escape(o.note));
+  fmt::format_to(out, "</table></div></details>");
+}
+
 // ---------------------------------------------------------------- plots
 void plots(Out& out, const Report& r) {
   if (!r.operators.empty()) {
@@ -165,20 +184,17 @@ void plots(Out& out, const Report& r) {
 // ---------------------------------------------------------------- tables
 void task_row(Out& out, const Task& t) {
   const std::optional<double> best = t.top5.empty() ? std::nullopt : t.top5.front().measured_ms;
-  fmt::format_to(out, "<tr><td class=\"w\">{}<small><br>{}</small>", escape(t.name), escape(t.kernel));
-  if (!t.top5.empty()) {
-    fmt::format_to(out,
-                   "<details><summary>best {} schedules</summary><table><tr><th>schedule<th class=\"n\">predicted<th "
-                   "class=\"n\">measured",
-                   t.top5.size());
-    for (const TriedSchedule& s : t.top5)
-      fmt::format_to(out, "<tr><td><code>{}</code><td class=\"n\">{}<td class=\"n\">{}", escape(s.schedule),
-                     ms_text(s.predicted_ms), ms_text(s.measured_ms));
-    fmt::format_to(out, "</table></details>");
-  }
-  fmt::format_to(out, "<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}", t.uses, t.trials,
-                 ms_text(best),
+  fmt::format_to(out, "<tr><td class=\"w\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}",
+                 escape(t.name), t.uses, t.trials, ms_text(best),
                  best && t.roofline_ms && *best > 0 ? percent_text(*t.roofline_ms / *best) : std::string(kUnknown));
+  fmt::format_to(out,
+                 "<tr class=\"more\"><td colspan=\"5\"><details><summary>what it computes{}</summary><pre>{}</pre>",
+                 t.top5.empty() ? "" : fmt::format(", best {} schedules", t.top5.size()), escape(t.kernel));
+  if (!t.note.empty()) fmt::format_to(out, "<p class=\"soft\">Rejected: {}</p>", escape(t.note));
+  for (const TriedSchedule& s : t.top5)
+    fmt::format_to(out, "<p class=\"soft\">{} measured, {} predicted</p><pre>{}</pre>", ms_text(s.measured_ms),
+                   ms_text(s.predicted_ms), escape(s.schedule));
+  fmt::format_to(out, "</details>");
 }
 
 void tasks(Out& out, const Report& r) {
@@ -241,7 +257,7 @@ void facts(Out& out, const Report& r) {
          fmt::format("{}: median {}, p95 {}, fastest {} of {} runs{}{}", escape(m->label), ms_text(m->p50_ms),
                      ms_text(m->p95_ms), ms_text(m->min_ms), m->runs,
                      m->load_ms ? ", loaded in " + ms_text(m->load_ms) : "",
-                     m->peak_memory_mb ? ", process peak " + bytes_text(*m->peak_memory_mb * 1e6) : ""));
+                     m->peak_memory_mb ? ", needs " + bytes_text(*m->peak_memory_mb * 1e6) + " of memory" : ""));
   line("Outputs",
        escape(r.verification.against) + (r.verification.note.empty() ? "" : ". " + escape(r.verification.note)));
   line("Machine", fmt::format("{}, {} core{}, {}, {}", escape(e.cpu), e.cores, e.cores == 1 ? "" : "s", escape(e.isa),
@@ -269,6 +285,7 @@ std::string to_html(const Report& report) {
       escape(report.created), v.css, escape(v.text));
   tiles(out, report);
   operators(out, report);
+  unfused(out, report);
   plots(out, report);
   tasks(out, report);
   candidates(out, report);

@@ -27,9 +27,11 @@ th{text-align:left;font-weight:500;font-size:13px}
 th,td{padding:5px 10px 5px 0;border-bottom:1px solid var(--line);vertical-align:top}
 tr:last-child>td{border-bottom:0}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-td.w{overflow-wrap:anywhere}
+td.w{overflow-wrap:anywhere;min-width:9em}
+tr:has(+tr.more)>td{border-bottom:0}tr.more>td{padding-top:0}
 .win{font-weight:650}
-code{font:12.5px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere;white-space:pre-wrap}
+pre{font:12.5px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-x:auto;margin:4px 0 10px;padding:8px 10px;
+background:var(--track);border-radius:6px}
 .ops{display:grid;gap:0}
 .op{display:grid;grid-template-columns:minmax(0,3fr) minmax(0,4fr) 76px 76px 58px 62px;gap:0 12px;align-items:center;padding:5px 0;
 border-bottom:1px solid var(--line);font-size:14px;content-visibility:auto;contain-intrinsic-size:auto 46px}

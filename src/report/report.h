@@ -19,9 +19,11 @@ struct Measurement {
   std::string label;  // what ran: "original graph, one reference kernel per operator"
   double p50_ms = 0, p95_ms = 0, min_ms = 0;
   int64_t runs = 0;
-  double roofline_ms = 0;         // of the algorithms chosen
-  double direct_roofline_ms = 0;  // with the operations of the direct algorithms
-  std::optional<double> load_ms, peak_memory_mb, size_mb;
+  double roofline_ms = 0;                // of the algorithms chosen
+  double direct_roofline_ms = 0;         // with the operations of the direct algorithms
+  std::optional<double> load_ms;         // from the file to the first run
+  std::optional<double> peak_memory_mb;  // constants, arena and scratch
+  std::optional<double> size_mb;         // of the constants
 
   double roofline_fraction() const { return p50_ms > 0 ? roofline_ms / p50_ms : 0; }
 };
@@ -30,12 +32,13 @@ struct Measurement {
 struct Operator {
   std::string name;                 // of the group
   std::string op;                   // "Conv + BatchNormalization + Relu"
-  std::vector<std::string> nodes;   // of the original graph
+  std::vector<std::string> nodes;   // of the original graph, whose work it does
   std::optional<double> before_ms;  // those nodes in the baseline, summed
   std::optional<double> after_ms;
   double flops = 0, bytes = 0;  // operations of the chosen algorithm; compulsory traffic
   double roofline_ms = 0;
-  std::string note;  // the algorithm, or why it was left to the reference
+  std::string note;       // why it was left to the reference, or what was not fused into it and why
+  std::string algorithm;  // "direct", "winograd4x4"; "reference"
 };
 
 struct MemoryPoint {
@@ -62,6 +65,8 @@ struct Task {
   int64_t trials = 0;  // schedules measured
   std::optional<double> roofline_ms;
   std::vector<TriedSchedule> top5;  // best first
+  bool from_database = false;       // the choice that tuning began with is an earlier run's
+  std::string note;                 // why schedules were rejected
 };
 
 struct Pass {
@@ -113,7 +118,8 @@ struct Report {
 struct RunCard {
   std::string command;
   std::string started, finished;                // ISO 8601, UTC
-  std::map<std::string, std::string> inputs;    // path as given → SHA-256
+  Json request = Json::object();                // what `optimize` was asked: it can be asked the same again
+  std::map<std::string, std::string> inputs;    // path as given → SHA-256; files with weights beside the model, too
   std::map<std::string, std::string> outputs;   // file name in the output folder → SHA-256
   std::map<std::string, std::string> versions;  // "rooftune", "llvm", "code" …
   std::map<std::string, int64_t> seeds;

@@ -21,6 +21,7 @@ template <typename A>
 void fields(A& a, Operator& o) {
   a("name", o.name), a("op", o.op), a("nodes", o.nodes), a("before_ms", o.before_ms), a("after_ms", o.after_ms);
   a("flops", o.flops), a("bytes", o.bytes), a("roofline_ms", o.roofline_ms), a("note", o.note);
+  a("algorithm", o.algorithm);
 }
 
 template <typename A>
@@ -42,7 +43,7 @@ void fields(A& a, TriedSchedule& s) {
 template <typename A>
 void fields(A& a, Task& t) {
   a("name", t.name), a("kernel", t.kernel), a("uses", t.uses), a("trials", t.trials), a("roofline_ms", t.roofline_ms);
-  a("top5", t.top5);
+  a("top5", t.top5), a("from_database", t.from_database), a("note", t.note);
 }
 
 template <typename A>
@@ -76,7 +77,7 @@ template <typename A>
 void fields(A& a, RunCard& c) {
   a("command", c.command), a("started", c.started), a("finished", c.finished), a("inputs", c.inputs);
   a("outputs", c.outputs), a("versions", c.versions), a("seeds", c.seeds), a("options", c.options);
-  a("environment", c.environment);
+  a("environment", c.environment), a("request", c.request);
 }
 
 struct Writer {

@@ -39,7 +39,8 @@ Report sample(int operators = 3) {
                            1e8,
                            1e6,
                            0.5,
-                           ""});
+                           "",
+                           "direct"});
   r.memory_before = {{"a", 1000000}, {"b", 5000000}, {"c", 2000000}};
   r.memory_after = {{"ab", 1000000}, {"c", 3000000}};
   r.candidates = {{"tuned-1", 36.0, 37.2, 0.0, 102.0, true, ""}, {"tuned-2", 39.0, {}, {}, {}, false, "slower"}};
@@ -114,7 +115,8 @@ TEST(Html, EscapesNamesEverywhere) {
   const std::string evil = "<img onerror='x'>\"&";
   Report r = sample();
   r.model = r.reason = r.created = evil;
-  r.operators[0].name = r.operators[0].op = r.operators[0].note = evil;
+  r.operators[0].name = r.operators[0].op = r.operators[0].note = r.operators[0].algorithm = evil;
+  r.tasks[0].note = evil;
   r.memory_after[0].step = r.candidates[0].id = r.candidates[0].note = evil;
   r.tasks[0].name = r.tasks[0].kernel = r.tasks[0].top5[0].schedule = evil;
   r.passes[0].name = r.passes[0].note = r.baseline.label = r.best.label = evil;
@@ -123,7 +125,7 @@ TEST(Html, EscapesNamesEverywhere) {
   r.verification.against = r.verification.note = evil;
   const std::string html = to_html(r);
   EXPECT_FALSE(contains(html, "<img"));
-  EXPECT_GE(count(html, "&lt;img onerror=&#39;x&#39;&gt;&quot;&amp;"), 18u);
+  EXPECT_GE(count(html, "&lt;img onerror=&#39;x&#39;&gt;&quot;&amp;"), 21u);
 }
 
 TEST(Html, SaysHonestlyWhenNothingWasGained) {
@@ -138,6 +140,31 @@ TEST(Html, SaysHonestlyWhenNothingWasGained) {
   r.verification.verified = false;
   r.verification.note = "output y differs by 0.3";
   EXPECT_TRUE(contains(to_html(r), "The result is not verified: output y differs by 0.3"));
+}
+
+TEST(Html, LongTextsStandInRowsOfTheirOwn) {
+  Report r = sample();
+  r.tasks[0].kernel = "a:\n  b";
+  r.tasks[0].note = "winograd4x4: wrong result";
+  r.operators[0].note = "starts here: needed elsewhere";
+  r.operators[1].algorithm = "reference", r.operators[1].note = "NonZero: no lowering";
+  r.operators[2].algorithm = "winograd4x4";
+  const std::string html = to_html(r);
+  for (const char* part :
+       {"<tr class=\"more\"><td colspan=\"5\">", "<pre>a:\n  b</pre>", "<pre>y: n/48 m/8:p k</pre>",
+        "Rejected: winograd4x4: wrong result", "why 1 of the kernels", "<td class=\"w\">starts here: needed elsewhere",
+        "Conv + Relu · reference: NonZero: no lowering", "Conv + Relu · winograd4x4"})
+    EXPECT_TRUE(contains(html, part)) << part;
+  EXPECT_FALSE(contains(html, "Conv + Relu · direct"));
+}
+
+TEST(Html, AnOriginalThatIsNotVerifiedIsNotCalledGood) {
+  Report r = sample();
+  r.kept_original = true;
+  r.reason = "Every candidate was slower.";
+  r.verification.verified = false;
+  r.verification.note = "output y differs by 0.3";
+  EXPECT_TRUE(contains(to_html(r), "The original model is returned, and it is not verified: output y differs by 0.3"));
 }
 
 TEST(Html, FasterThanTheRoofIsCalledAnError) {

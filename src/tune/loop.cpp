@@ -213,11 +213,16 @@ class Loop {
     const State& s = states_[t];
     const Task& task = (*in_.tasks)[t];
     std::vector<const TaskSearch::Result*> ranked;
-    for (const auto& r : s.search.results())
+    TaskLog log;
+    for (const auto& r : s.search.results()) {
       if (r.measured.timed()) ranked.push_back(&r);
+      if (r.measured.failure.empty()) continue;
+      std::string why = task.variants[r.candidate.choice.variant].algorithm + ": " + r.measured.failure;
+      if (std::find(log.rejected.begin(), log.rejected.end(), why) == log.rejected.end())
+        log.rejected.push_back(std::move(why));
+    }
     std::stable_sort(ranked.begin(), ranked.end(),
                      [](const auto* a, const auto* b) { return a->measured.ms < b->measured.ms; });
-    TaskLog log;
     log.trials = s.trials;
     for (const auto* r : ranked) {
       if (log.top.size() == 5) break;

@@ -147,6 +147,9 @@ TEST(Loop, KeepsTheStartWhereNothingIsFasterOrRight) {
   const auto out = tune_loop(input, source);
   for (size_t t = 0; t < 2; ++t) EXPECT_EQ(out.choices[t].schedule, input.start[t].schedule);
   EXPECT_DOUBLE_EQ(out.ms[1], 1);
+  EXPECT_TRUE(out.logs[0].rejected.empty());
+  ASSERT_EQ(out.logs[1].rejected.size(), 1u);  // one reason, however often
+  EXPECT_NE(out.logs[1].rejected[0].find(": its result is not that of the first choice"), std::string::npos);
 }
 
 TEST(Loop, UncheckedResultsAreNotTaken) {

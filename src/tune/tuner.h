@@ -30,7 +30,8 @@ struct Trial {
 struct TaskLog {
   int trials = 0;  // schedules measured
   bool from_database = false;
-  std::vector<Trial> top;  // best first, at most five
+  std::vector<Trial> top;             // best first, at most five
+  std::vector<std::string> rejected;  // schedules that must not be used, and why; each reason of an algorithm once
 };
 
 struct Tuned {

@@ -21,7 +21,10 @@ Workload make_workload(ir::Graph optimised, const kernel::Machine& machine, bool
   Workload work;
   passes::PartitionOptions options;
   options.fuse = fuse;
-  work.partition = passes::partition(optimised, options).partition;
+  auto parts = passes::partition(optimised, options);
+  work.partition = std::move(parts.partition);
+  for (size_t g = 0; g < parts.info.size(); ++g)  // by name: conversions that come in shift the groups
+    if (!parts.info[g].reasons.empty()) work.unfused[work.partition.groups[g].name] = std::move(parts.info[g].reasons);
   if (fuse) {
     work.layouts = passes::choose_layouts(optimised, work.partition, machine.lanes);
     passes::insert_conversions(optimised, work.partition, work.layouts);

@@ -1,6 +1,7 @@
 // From a graph to tuning tasks and back to a program. A task is a kernel that the graph needs, once however often it
 // occurs; a choice says by which algorithm and schedule it runs.
 #pragma once
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -39,9 +40,10 @@ struct Workload {
   passes::Layouts layouts;
   std::vector<Task> tasks;
   // Per group:
-  std::vector<int> task_of_group;                         // -1: runs by its reference or is no work at all
-  std::vector<std::string> why_reference;                 // where there is no lowering
-  std::vector<std::vector<ir::ValueId>> values_of_group;  // per kernel buffer the graph's value
+  std::vector<int> task_of_group;                           // -1: runs by its reference or is no work at all
+  std::vector<std::string> why_reference;                   // where there is no lowering
+  std::map<std::string, std::vector<std::string>> unfused;  // by name of the group: what was not fused into it and why
+  std::vector<std::vector<ir::ValueId>> values_of_group;    // per kernel buffer the graph's value
 };
 
 /// Partitions a graph, chooses layouts and collects tasks. `fuse` false: every node is a group of its own, everything

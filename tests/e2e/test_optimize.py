@@ -1,6 +1,7 @@
 """`optimize`: its files, its honesty, and that what it wrote is the same model, every time."""
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import time
@@ -8,7 +9,8 @@ import time
 import numpy as np
 import onnx
 import pytest
-from small_models import cnn, expected, feed, mlp, random_inputs, relative_error
+from onnx import helper, numpy_helper
+from small_models import cnn, expected, feed, mlp, random_inputs, relative_error, weights
 
 FILES = {"model.rt", "model.onnx", "report.html", "report.json", "run_card.json", "tuning.jsonl"}
 
@@ -64,6 +66,84 @@ def test_run_card_recognises_the_files(optimized):
     assert "optimize" in card["command"] and 7 in card["seeds"].values() and card["versions"]
 
 
+def test_the_run_card_repeats_the_run(rooftune, tmp_path):
+    """Its command is what a shell runs; every option that mattered is in it, and every file that was read is hashed."""
+    folder = tmp_path / "it's here"
+    folder.mkdir()
+    model = mlp(folder / "mlp.onnx")
+    proto = onnx.load(model)
+    onnx.save(proto, model, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    rooftune.json("optimize", model, "--budget", "0", "--max-rel-error", "1e-3", "--disable-pass", "recognise_gelu", "-o", folder / "out")
+    card = json.loads((folder / "out" / "run_card.json").read_text())
+    assert sha256(folder / "weights.bin") == card["inputs"][str((folder / "weights.bin").resolve())]
+    assert card["request"]["model"] == str(model) and card["request"]["seed"] == card["seeds"]["seed"]
+    (folder / "out").rename(folder / "first")
+    done = subprocess.run(card["command"], shell=True, cwd=tmp_path, capture_output=True, text=True,
+                          env=dict(os.environ, PATH=f"{rooftune.program.parent}:{os.environ['PATH']}"))
+    assert done.returncode == 0, (card["command"], done.stderr)
+    again = json.loads((folder / "out" / "run_card.json").read_text())
+    for key in ("request", "seeds", "options", "inputs"):
+        assert again[key] == card[key], key
+
+
+def test_numbers_that_are_told_were_measured(optimized):
+    _, out, document = optimized
+    assert all(c["accuracy_drop_pct"] is None for c in document["candidates"])  # no data with labels
+    assert os.uname().release in document["environment"]["os"]
+    best, size = document["best"], (out / "model.rt").stat().st_size / 1e6
+    assert 0 < best["load_ms"] < 10000
+    assert 0 < best["size_mb"] <= size and best["peak_memory_mb"] > best["size_mb"]
+    assert {o["algorithm"] for o in document["operators"]} <= {"direct", "winograd", "reference"} | {
+        s["schedule"].splitlines()[0] for t in document["tasks"] for s in t["top5"]}
+
+
+def transformer_block(path, rows=64, width=128):
+    """What exporters make of GELU and LayerNorm: many nodes that passes replace by one."""
+    node, const = helper.make_node, lambda name, value: numpy_helper.from_array(np.float32(value), name)
+    nodes = [node("MatMul", ["x", "w"], ["h"], "fc"),
+             node("Div", ["h", "root2"], ["g1"], "gelu_div"), node("Erf", ["g1"], ["g2"], "gelu_erf"),
+             node("Add", ["g2", "one"], ["g3"], "gelu_add"), node("Mul", ["h", "g3"], ["g4"], "gelu_mul"),
+             node("Mul", ["g4", "half"], ["g"], "gelu_half"), node("Add", ["g", "x"], ["r"], "residual"),
+             node("ReduceMean", ["r"], ["m"], "norm_mean", axes=[-1]), node("Sub", ["r", "m"], ["d"], "norm_sub"),
+             node("Pow", ["d", "two"], ["q"], "norm_pow"), node("ReduceMean", ["q"], ["v"], "norm_var", axes=[-1]),
+             node("Add", ["v", "eps"], ["e"], "norm_eps"), node("Sqrt", ["e"], ["s"], "norm_sqrt"),
+             node("Div", ["d", "s"], ["n"], "norm_div"), node("Mul", ["n", "scale"], ["k"], "norm_scale"),
+             node("Add", ["k", "shift"], ["y"], "norm_shift")]
+    constants = [weights("w", width, width), weights("scale", width, scale=1), weights("shift", width, scale=1), const("root2", 2**0.5),
+                 const("one", 1), const("half", 0.5), const("two", 2), const("eps", 1e-5)]
+    graph = helper.make_graph(nodes, "block", [helper.make_tensor_value_info("x", 1, [rows, width])],
+                              [helper.make_tensor_value_info("y", 1, [rows, width])], constants)
+    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8).SerializeToString())
+    return path, [n.name for n in nodes]
+
+
+def test_before_counts_every_operator_that_was_replaced(rooftune, tmp_path):
+    model, names = transformer_block(tmp_path / "block.onnx")
+    document = rooftune.json("optimize", model, "--budget", "0", "--threads", 1, "-o", tmp_path / "out")
+    rows = document["operators"]
+    assert document["kept_original"] is False and len(rows) < len(names) / 2
+    assert sorted(n for o in rows for n in o["nodes"]) == sorted(names)
+    place = {n: o["name"] for o in rows for n in o["nodes"]}
+    assert place["gelu_erf"] == place["gelu_half"] and place["norm_pow"] == place["norm_mean"] == place["norm_shift"]
+    assert sum(o["before_ms"] for o in rows if o["before_ms"]) == pytest.approx(document["baseline"]["p50_ms"], rel=0.6)
+
+
+def test_where_the_original_is_kept_it_is_what_the_report_describes(rooftune, tmp_path):
+    """No generated code meets an error bound of 1e-30, so that the original is kept; it does not meet it either."""
+    model, names = transformer_block(tmp_path / "block.onnx")
+    done = rooftune("optimize", model, "--budget", "0", "--max-rel-error", "1e-30", "-o", tmp_path / "out", "--json")
+    document = json.loads(done.stdout)
+    assert done.returncode == 1 and document["verified"] is False and document["kept_original"] is True
+    assert document["best"]["p50_ms"] == document["baseline"]["p50_ms"] and document["speedup"] == 1
+    assert "not verified" in document["reason"] and [c["id"] for c in document["candidates"] if c["chosen"]] == ["baseline"]
+    assert [o["nodes"] for o in document["operators"]] == [[n] for n in names]
+    assert all(o["before_ms"] == o["after_ms"] for o in document["operators"])
+    assert document["memory_after"] == document["memory_before"]
+    portable = onnx.load(tmp_path / "out" / "model.onnx")
+    assert [n.name for n in portable.graph.node] == names
+    assert "not verified" in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_report_needs_no_network(optimized):
     _, out, _ = optimized
     html = (out / "report.html").read_text()
@@ -112,10 +192,42 @@ def test_budget_zero(rooftune, tmp_path):
     assert FILES <= {p.name for p in (tmp_path / "out").iterdir()}
 
 
-def test_dry_run_writes_nothing(rooftune, tmp_path):
+def test_dry_run_writes_nothing(rooftune, tmp_path, cache):
     model = mlp(tmp_path / "mlp.onnx")
-    rooftune.json("optimize", model, "--dry-run", "-o", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    rooftune.json("optimize", model, "--dry-run", "-o", tmp_path / "out", "--dump-passes", tmp_path / "passes", "--database", tmp_path / "db")
+    assert {p.name for p in tmp_path.iterdir()} == {"mlp.onnx"}
+
+
+@pytest.mark.parametrize("option, status", [("-o", 3), ("--dump-passes", 3), ("--emit-kernels", 3), ("--database", 4)])
+def test_what_cannot_be_written_is_known_before_the_budget_is_spent(rooftune, tmp_path, option, status):
+    model = mlp(tmp_path / "mlp.onnx")
+    given = {"-o": tmp_path / "out", option: "/proc/no/such"}
+    done = rooftune("optimize", model, "--budget", "10m", *(a for pair in given.items() for a in pair), timeout=60)
+    assert done.returncode == status and "/proc/no" in done.stderr, done.stderr
+    assert {p.name for p in tmp_path.iterdir()} == {"mlp.onnx"}
+
+
+def test_a_database_makes_the_home_folder_unnecessary(rooftune, tmp_path):
+    model = mlp(tmp_path / "mlp.onnx")
+    homeless = {k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_CACHE_HOME")}
+    optimize = ["optimize", model, "--budget", "0", "-o", tmp_path / "out"]
+    done = rooftune(*optimize, "--database", tmp_path / "db.sqlite", env=homeless)
+    assert done.returncode == 0 and "database" not in done.stderr, done.stderr
+    assert (tmp_path / "db.sqlite").exists()
+    done = rooftune(*optimize, env=homeless)
+    assert done.returncode == 0 and "without a database" in done.stderr and "HOME" in done.stderr
+
+
+def test_what_was_tuned_is_found_again(rooftune, tmp_path):
+    model = mlp(tmp_path / "mlp.onnx")
+    first = rooftune.json("optimize", model, "--budget", "4s", "--threads", 1, "--database", tmp_path / "db", "-o", tmp_path / "a")
+    again = rooftune.json("optimize", model, "--budget", "0", "--threads", 1, "--database", tmp_path / "db", "-o", tmp_path / "b")
+    assert not any(t["from_database"] for t in first["tasks"])
+    known = {t["name"] for t in first["tasks"] if t["top5"]}
+    assert known and {t["name"] for t in again["tasks"] if t["from_database"]} == known
+    log = [json.loads(line) for line in (tmp_path / "b" / "tuning.jsonl").read_text().splitlines()]
+    assert {row["task"] for row in log if row["from_database"]} == known
+    assert json.loads((tmp_path / "b" / "run_card.json").read_text())["options"]["database"] == str(tmp_path / "db")
 
 
 def test_interrupt_keeps_what_was_found(rooftune, tmp_path):
