@@ -67,6 +67,11 @@ int main(int argc, char** argv) {
   add("conv3 14 256", testing::convolution({256, 256, 14, 14, 3, 1, 1}));
   add("conv3 7 512", testing::convolution({512, 512, 7, 7, 3, 1, 1}));
   add("conv3 s2 56 128", testing::convolution({128, 128, 56, 56, 3, 2, 1}));
+  add("conv3 256 64-32", testing::convolution({64, 32, 256, 256, 3, 1, 1}));
+  add("conv3 256 32", testing::convolution({32, 32, 256, 256, 3, 1, 1}));
+  add("conv3 128 64", testing::convolution({64, 64, 128, 128, 3, 1, 1}));
+  add("conv3 32 512-256", testing::convolution({512, 256, 32, 32, 3, 1, 1}));
+  add("conv3 16 512", testing::convolution({512, 512, 16, 16, 3, 1, 1}));
   add("conv1 56 64-256", testing::convolution({64, 256, 56, 56, 1, 1, 0}));
   add("conv1 56 256-64", testing::convolution({256, 64, 56, 56, 1, 1, 0}));
   add("conv1 14 1024-256", testing::convolution({1024, 256, 14, 14, 1, 1, 0}));

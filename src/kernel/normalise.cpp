@@ -6,6 +6,7 @@ namespace rooftune::kernel {
 void normalise(Kernel& kernel, const Machine& machine) {
   inline_maps(kernel);
   eliminate_dead_stages(kernel);
+  write_through_maps(kernel);
   pack_operands(kernel, machine);
   fuse_axes(kernel);
   expand_math(kernel);

@@ -14,6 +14,11 @@ namespace rooftune::kernel {
 /// element-wise chain), so that tiles need not stop at row ends. fuse_axes.cpp
 void fuse_axes(Kernel& kernel);
 
+/// Where a reduction writes a temporary out of order (a transposed convolution: pixel 2y + fy) for a map that then walks
+/// it in order, the temporary takes the reduction's order and the map writes out of order: both can share tiles.
+/// write_through.cpp
+void write_through_maps(Kernel& kernel);
+
 /// Where a contraction would have to gather its vectors from an activation (the K of Q·Kᵀ), copies that operand once into
 /// a temporary in which they are contiguous. pack_operands.cpp
 void pack_operands(Kernel& kernel, const Machine& machine);

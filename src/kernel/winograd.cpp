@@ -315,33 +315,40 @@ Schedule sketch_winograd(const Kernel& kernel, const Machine& machine, const Cho
   auto plan = [&](int s) -> StagePlan& { return schedule.stages[static_cast<size_t>(s)]; };
 
   const int64_t panel = 2 * lanes;  // of outputs: two vectors
-  // Blocks of tiles: their V and M stay in the second-level cache, and every thread gets a share. The rows of a register
-  // tile and the blocks are those that leave the least over.
+  // Blocks of tiles: the fewer, the less often U is read; the smaller, the better V and M stay in the second-level cache
+  // for all passes over the outputs. Every thread gets a share, and register tiles of `rows` leave little over.
   const auto& transformed = kernel.buffers[static_cast<size_t>(kernel.stages[static_cast<size_t>(v)].buffer)];
-  const int64_t per_tile = transformed.shape[0] * transformed.shape[1] * channels * 4;
+  const int64_t points = transformed.shape[0] * transformed.shape[1];
+  const int64_t u_bytes = points * channels * outputs * 4;
   const int64_t share = std::max<int64_t>(1, (tiles + machine.threads - 1) / machine.threads);
-  const int64_t room = std::max<int64_t>(1, std::min(machine.l2 * 5 / 8 / per_tile, share));
-  auto block_for = [&](int64_t rows) {
-    const int64_t most = std::max(rows, room / rows * rows);
-    const int64_t blocks = (tiles + most - 1) / most;
-    return std::min(((tiles + blocks - 1) / blocks + rows - 1) / rows * rows, tiles);
+  constexpr int64_t kMostTiles = 64, kPass = 64;  // tiles of a block; outputs of a pass
+  auto cycles = [&](int64_t rows, int64_t block) {
+    double total = 0;
+    for (int64_t done = 0; done < tiles; done += block)
+      total += tiled_cycles(std::min(block, tiles - done), outputs / lanes, rows, 2, machine.fmas);
+    total *= static_cast<double>(points * channels);
+    const int64_t held = points * block * (channels + std::min(outputs, kPass)) * 4 + std::min(u_bytes, machine.l2 / 4);
+    constexpr double kNear = 1.0 / 48, kFar = 1.0 / 16;  // cycles per byte, from the second level and from beyond
+    const auto blocks = static_cast<double>((tiles + block - 1) / block);
+    const auto passes = static_cast<double>((outputs + kPass - 1) / kPass);
+    total += blocks * static_cast<double>(u_bytes) * (u_bytes > machine.l2 / 2 ? kFar : kNear);
+    total += passes * static_cast<double>(points * tiles * channels * 4) * (held > machine.l2 * 9 / 10 ? kFar : kNear);
+    return total;
   };
-  int64_t best_rows = 1;
-  double best_cycles = 1e300;
   const auto legal_rows =
       up_to({1, 2, 4, 6, 7, 8, 10, 12, 13, 14}, std::min<int64_t>(tiles, machine.registers / 2 - 2));
-  for (int64_t rows : legal_rows) {
-    if (rows > machine.registers / 2 - 4) continue;
-    double cycles = 0;
-    for (int64_t done = 0; done < tiles; done += block_for(rows))
-      cycles += tiled_cycles(std::min(block_for(rows), tiles - done), 2, rows, 2, machine.fmas);
-    if (cycles < best_cycles * 0.999) best_cycles = cycles, best_rows = rows;
+  int64_t best_rows = 1, best_block = 1;
+  double best = 1e300;
+  for (int64_t r : legal_rows) {
+    if (r > machine.registers / 2 - 4) continue;
+    for (int64_t b = r; b < tiles + r && b <= std::max(kMostTiles, r) && b < share + r; b += r)
+      if (cycles(r, b) < best * 0.999) best = cycles(r, b), best_rows = r, best_block = b;
   }
   const int64_t rows = choose("wino.rows", legal_rows, best_rows);
   std::vector<int64_t> legal_blocks;
-  for (int64_t n = rows; n < std::min<int64_t>(tiles, 64); n += rows) legal_blocks.push_back(n);
-  legal_blocks.push_back(std::min<int64_t>(tiles, (64 + rows - 1) / rows * rows));
-  const int64_t block = choose("wino.tiles", legal_blocks, std::min(block_for(rows), legal_blocks.back()));
+  for (int64_t n = rows; n < tiles + rows && n < kMostTiles + rows; n += rows)
+    legal_blocks.push_back(std::min(n, tiles));
+  const int64_t block = choose("wino.tiles", legal_blocks, std::min(best_block, tiles));
   const int64_t wide = choose("wino.outputs", up_to({32, 64, 128, 256, 512}, std::max(outputs, panel)), 64);
   const bool shared =
       choose("wino.shared", {0, 1}, tiles <= 2 * block && outputs >= 128 ? 1 : 0) != 0;  // V once for all tasks
