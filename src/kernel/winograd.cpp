@@ -363,8 +363,9 @@ Schedule sketch_winograd(const Kernel& kernel, const Machine& machine, const Cho
   if (tiles > block) root.loops.push_back({0, block, P}), ++outer;
   if (outputs > wide || outer == 0) root.loops.push_back({1, wide, shared ? P : S});
   const int wide_loop = static_cast<int>(root.loops.size()) - 1;
-  root.loops.push_back({0, 1, S});
+  // Tiles innermost: inputs, V, M and outputs are then walked along memory.
   root.loops.push_back({1, lanes, S});
+  root.loops.push_back({0, 1, S});
   const int point_loop = static_cast<int>(root.loops.size()) - 1;
   root.loops.push_back({2, 1, U});
   root.loops.push_back({3, 1, U});
@@ -388,11 +389,11 @@ Schedule sketch_winograd(const Kernel& kernel, const Machine& machine, const Cho
 
   plan(v).layout = by_tile;
   if (shared) {
-    plan(v).loops = {{2, 1, P}, {3, lanes, S}, {0, 1, U}, {1, 1, U}, {3, 1, V}};
+    plan(v).loops = {{3, lanes, P}, {2, 1, P}, {0, 1, U}, {1, 1, U}, {3, 1, V}};
   } else {
     plan(v).at_stage = y;
     plan(v).at_loop = outer > 0 ? 0 : wide_loop;
-    plan(v).loops = {{2, 1, S}, {3, lanes, S}, {0, 1, U}, {1, 1, U}, {3, 1, V}};
+    plan(v).loops = {{3, lanes, S}, {2, 1, S}, {0, 1, U}, {1, 1, U}, {3, 1, V}};
   }
   plan(v1).at_stage = v;
   plan(v1).at_loop = 1;
