@@ -113,15 +113,19 @@ report::Measurement measurement_of(const Side& side, const std::string& label, i
   return m;
 }
 
-std::vector<double> step_times(Side& side, const std::vector<ir::Tensor>& inputs, int runs) {
-  const size_t n = side.executable.program().steps.size();
-  std::vector<std::vector<double>> times(n);
-  for (int r = 0; r < runs; ++r) {
-    const auto steps = side.executable.profile(*side.context, inputs, side.outputs);
-    for (size_t i = 0; i < n; ++i) times[i].push_back(steps[i].milliseconds);
-  }
-  std::vector<double> medians;
-  for (auto& t : times) medians.push_back(measure::median(t));
+/// Median milliseconds of every side's steps; A B A B …, so that both see the same machine.
+std::vector<std::vector<double>> step_times(const std::vector<Side*>& sides, const std::vector<ir::Tensor>& inputs) {
+  constexpr int kRuns = 5;
+  std::vector<std::vector<std::vector<double>>> times(sides.size());  // by side and step
+  for (int r = 0; r < kRuns; ++r)
+    for (size_t s = 0; s < sides.size(); ++s) {
+      const auto steps = sides[s]->executable.profile(*sides[s]->context, inputs, sides[s]->outputs);
+      times[s].resize(steps.size());
+      for (size_t i = 0; i < steps.size(); ++i) times[s][i].push_back(steps[i].milliseconds);
+    }
+  std::vector<std::vector<double>> medians(sides.size());
+  for (size_t s = 0; s < sides.size(); ++s)
+    for (const auto& step : times[s]) medians[s].push_back(measure::median(step));
   return medians;
 }
 
@@ -231,10 +235,11 @@ std::string database_path(const Options& options) {
 }
 
 /// The graph after passes, and what they did.
-ir::Graph run_passes(const ir::Graph& original, const Options& options, report::Report& report) {
+ir::Graph run_passes(const ir::Graph& original, const Options& options, report::Report& report, Progress& progress) {
   ir::Graph graph = original.clone();
   passes::PassOptions pass_options;
   pass_options.disabled = options.disabled;
+  pass_options.progress = [&](const std::string& pass, double done) { progress.report("pass " + pass, done, 1); };
   std::optional<AtomicDirectory> dumps;
   if (!options.dump_passes.empty() && !options.dry_run)
     pass_options.dump_dir = dumps.emplace(options.dump_passes).path();
@@ -337,8 +342,7 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
 
   if (!options.dry_run) require_writable(options);
   const std::string database = options.dry_run ? "" : database_path(options);
-  progress.report("passes", 0, 1);
-  const auto work = tune::make_workload(run_passes(model.graph, options, report), target.machine);
+  const auto work = tune::make_workload(run_passes(model.graph, options, report, progress), target.machine);
   if (options.dry_run) return describe_tasks(report.model, work);
 
   const auto golden = golden_runs(model.graph, options, progress, cancelled);
@@ -366,11 +370,11 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   Side& returned =
       choose(baseline, *best, comparison, golden, model.graph, inputs, tolerance, options, threads, report, cancelled);
   const bool keep = report.kept_original;
-  const auto before_ms = step_times(baseline, inputs, 3);
-  const auto after_ms = keep ? before_ms : step_times(*best, inputs, 7);
+  const auto step_ms =
+      step_times(keep ? std::vector<Side*>{&baseline} : std::vector<Side*>{&baseline, &returned}, inputs);
   const auto& program = returned.executable.program();
-  report.operators = operator_rows(model.graph, {baseline.executable.program(), before_ms}, {program, after_ms}, work,
-                                   keep ? nullptr : &tuned, threads);
+  report.operators = operator_rows(model.graph, {baseline.executable.program(), step_ms.front()},
+                                   {program, step_ms.back()}, work, keep ? nullptr : &tuned, threads);
   report.tasks = task_rows(work, tuned, threads);
   report.memory_before = memory_timeline(baseline.executable.program(), threads);
   report.memory_after = memory_timeline(program, threads);

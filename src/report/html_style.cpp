@@ -28,9 +28,9 @@ th,td{padding:5px 10px 5px 0;border-bottom:1px solid var(--line);vertical-align:
 tr:last-child>td{border-bottom:0}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 td.w{overflow-wrap:anywhere;min-width:9em}
-tr:has(+tr.more)>td{border-bottom:0}tr.more>td{padding-top:0}
+tr:has(+tr.more)>td{border-bottom:0}tr.more>td{padding-top:0}tr.more summary{padding:0;font-size:13px}
 .win{font-weight:650}
-pre{font:12.5px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-x:auto;margin:4px 0 10px;padding:8px 10px;
+pre{font:12.5px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-x:auto;width:0;min-width:100%;margin:4px 0 10px;padding:8px 10px;
 background:var(--track);border-radius:6px}
 .ops{display:grid;gap:0}
 .op{display:grid;grid-template-columns:minmax(0,3fr) minmax(0,4fr) 76px 76px 58px 62px;gap:0 12px;align-items:center;padding:5px 0;

@@ -38,6 +38,8 @@ def test_help_names_every_command(rooftune):
     for command in ("doctor", "import", "characterize", "analyze", "run", "bench", "profile", "verify", "optimize"):
         assert command in done.stdout
         assert rooftune(command, "--help").returncode == 0
+    assert ".rt" in rooftune("run", "--help").stdout
+    assert "package" not in rooftune("optimize", "--help").stdout  # which it refuses
 
 
 def test_version(rooftune):

@@ -50,7 +50,7 @@ def test_characterize_optimize_load_run(model, tmp_path):
     stages = []
     report = rooftune.optimize(model, output=tmp_path / "out", budget="0", seed=3, precisions="fp32",
                                progress=lambda stage, *numbers: stages.append(stage))
-    assert report["verified"] is True and report["parameters"] == facts["parameters"] and "writing" in stages
+    assert report["verified"] is True and report["parameters"] == facts["parameters"] and "writing" in stages and "pass constant_fold" in stages
     x = np.random.default_rng().standard_normal((16, 64), np.float32)
     got = rooftune.load(tmp_path / "out" / "model.rt").run({"x": x})
     want = expected(model, {"x": x})
@@ -100,6 +100,12 @@ def test_what_the_caller_raised_is_raised_where_the_call_fails(model, monkeypatc
         rooftune.call("x", progress=interrupt)
     with pytest.raises(rooftune.EnvironmentError):
         rooftune.call("x", progress=lambda *report: True)
+
+
+def test_a_run_that_was_stopped_gives_no_outputs(model, tmp_path):
+    with pytest.raises(rooftune.EnvironmentError, match="interrupted before .*model.onnx was run"):
+        rooftune.run(model, output_dir=tmp_path / "out", progress=lambda stage, *numbers: stage == "running")
+    assert not (tmp_path / "out").exists()
 
 
 def test_stopping_while_the_expected_outputs_are_computed(model, tmp_path):
