@@ -84,16 +84,22 @@ void infer_if(InferContext& ctx) {
   require_scalar(ctx, 0, kBool);
   const auto then_body = body_of(ctx.node(), "then_branch"), else_body = body_of(ctx.node(), "else_branch");
   const Tensor* condition = ctx.constant(0);
+  const Graph* taken = condition == nullptr ? nullptr : condition->as_int(0) != 0 ? then_body.get() : else_body.get();
   for (const auto& body : {then_body, else_body}) {
     if (body->outputs.size() != ctx.node().outputs.size())
       ctx.fail(fmt::format("a branch has {} outputs, the node {}", body->outputs.size(), ctx.node().outputs.size()));
     if (!body->inputs.empty()) ctx.fail("a branch must not have inputs");
-    ctx.infer_body(*body);
+    try {
+      ctx.infer_body(*body);
+    } catch (const InputError&) {
+      // Exporters ask at run time whether an axis can be squeezed: the branch for the other shapes fits none of ours.
+      if (taken == nullptr || body.get() == taken) throw;
+    }
   }
   for (int i = 0; i < ctx.output_count(); ++i) {
     const Type& a = then_body->type(then_body->outputs[static_cast<size_t>(i)]);
     const Type& b = else_body->type(else_body->outputs[static_cast<size_t>(i)]);
-    ctx.set_output(i, condition == nullptr ? generalize(ctx, i, a, b) : condition->as_int(0) != 0 ? a : b);
+    ctx.set_output(i, taken == nullptr ? generalize(ctx, i, a, b) : taken == then_body.get() ? a : b);
   }
 }
 
@@ -343,14 +349,16 @@ void evaluate_scan(EvalContext& ctx) {
 
 // --- cost: of the dearer branch; of one iteration times the trip count where that is known
 
+/// Not known (in a branch that is never taken), or a tensor of symbolic shape.
+bool countless(const Type& type) { return type.kind() == Type::Kind::none || (type.is_tensor() && !type.is_static()); }
+
 double body_flops(const Graph& body) {
   double flops = 0;
   for (ir::NodeId id : body.order()) {
     const Node& node = body.node(id);
     bool is_static = true;
     for (const auto* ids : {&node.inputs, &node.outputs}) {
-      for (ir::ValueId v : *ids)
-        is_static = is_static && (v == ir::kNone || !body.type(v).is_tensor() || body.type(v).is_static());
+      for (ir::ValueId v : *ids) is_static = is_static && (v == ir::kNone || !countless(body.type(v)));
     }
     if (is_static) flops += cost(body, node).flops;
   }

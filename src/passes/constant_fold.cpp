@@ -65,6 +65,15 @@ bool fold_known_ints(Graph& graph, NodeId id, ops::KnownValues& known) {
   return true;
 }
 
+bool fold_node(Graph& graph, NodeId id, ops::KnownValues& known) {
+  const ops::OpDef& def = ops::Catalogue::instance().at(graph.node(id));
+  if (may_evaluate(graph, graph.node(id), def)) return evaluate_node(graph, id);
+  if (!def.infer) return false;
+  ops::InferContext inference(graph, graph.node(id), known);
+  def.infer(inference);
+  return fold_known_ints(graph, id, known);
+}
+
 }  // namespace
 
 bool constant_fold(Graph& graph, PassContext&) {
@@ -73,15 +82,11 @@ bool constant_fold(Graph& graph, PassContext&) {
   known.ints.resize(graph.value_capacity());
   known.tensors.resize(graph.value_capacity());
   for (NodeId id : std::vector<NodeId>(graph.order())) {
-    const ops::OpDef& def = ops::Catalogue::instance().at(graph.node(id));
-    if (may_evaluate(graph, graph.node(id), def)) {
-      changed |= evaluate_node(graph, id);
-      continue;
+    try {
+      changed |= fold_node(graph, id, known);
+    } catch (const InputError&) {
+      // Types were inferred before: what does not fit stands in a branch that is never taken, and stays as it is.
     }
-    if (!def.infer) continue;
-    ops::InferContext inference(graph, graph.node(id), known);
-    def.infer(inference);
-    changed |= fold_known_ints(graph, id, known);
   }
   if (changed) graph.remove_dead();
   return changed;
