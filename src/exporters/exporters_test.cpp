@@ -176,5 +176,20 @@ TEST(Exporters, AreFoundByName) {
   }
 }
 
+TEST(OnnxExporter, RoisKeepTheirMeaning) {
+  const Graph g = ir::parse(R"(graph "g" {
+  opset "" 13
+  input %x: f32[1,2,8,8]
+  input %rois: f32[3,4]
+  input %images: i64[3]
+  %a: f32[3,2,1,1] = RoiAlign@13(%x, %rois, %images) "align"
+  %y: f32[3,2,1,1] = Gelu@20(%a) "gelu"
+  output %y
+}
+)");
+  const Graph again = round_trip(g);
+  EXPECT_EQ(again.node(again.order()[0]).attr_string("coordinate_transformation_mode", ""), "output_half_pixel");
+}
+
 }  // namespace
 }  // namespace rooftune::exporters

@@ -7,7 +7,7 @@ namespace rooftune::passes {
 
 /// Brings every node of the model, bodies included, to the default domain's opset `version`; nothing happens to a model
 /// that is there already. Returns false, changing nothing, where a node means something else there and has no
-/// equivalent spelling (GroupNormalization before 21, RoiAlign before 16), or where the model is older than opset 13.
+/// equivalent spelling (GroupNormalization before 21), or where the model is older than opset 13.
 bool raise_opset(ir::Graph& model, int version);
 
 }  // namespace rooftune::passes
