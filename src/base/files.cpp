@@ -44,6 +44,17 @@ std::string temporary_name(const std::string& path) {
   return (p.has_parent_path() ? p.parent_path() / name : fs::path(name)).string();
 }
 
+/// What cannot be looked at (a name too long, a folder closed to us) is not there; using it then says why.
+bool is_there(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+bool is_folder(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_directory(path, ignored);
+}
+
 std::string without_trailing_slash(std::string path) {
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   return path;
@@ -115,7 +126,7 @@ std::string read_file(const std::string& path) {
 }
 
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
-  if (path_.empty() || path_.back() == '/' || fs::is_directory(path_))
+  if (path_.empty() || path_.back() == '/' || is_folder(path_))
     throw InputError("cannot write '{}': it is a folder, the name of a file is needed", path_);
   temporary_ = temporary_name(path_);
   descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -162,12 +173,15 @@ void write_file(const std::string& path, std::string_view content) {
 
 AtomicDirectory::AtomicDirectory(std::string target) : target_(without_trailing_slash(std::move(target))) {
   if (target_.empty()) throw InputError("the output folder has no name");
-  if (fs::exists(target_) && !fs::is_directory(target_))
+  if (is_there(target_) && !is_folder(target_))
     throw InputError("cannot write into '{}': it is a file, a folder is needed", target_);
-  target_ = fs::absolute(target_).lexically_normal().string();
+  std::error_code error;
+  const fs::path whole = fs::absolute(target_, error);
+  if (error) fail("create", target_, error.value());
+  target_ = whole.lexically_normal().string();
   target_ = without_trailing_slash(target_);
   std::vector<fs::path> missing;
-  for (fs::path p = fs::path(target_).parent_path(); !p.empty() && !fs::exists(p); p = p.parent_path())
+  for (fs::path p = fs::path(target_).parent_path(); !p.empty() && !is_there(p); p = p.parent_path())
     missing.push_back(p);
   for (auto it = missing.rbegin(); it != missing.rend(); ++it) {
     if (::mkdir(it->c_str(), 0777) != 0 && errno != EEXIST) fail("create", it->string(), errno);
@@ -186,15 +200,21 @@ AtomicDirectory::~AtomicDirectory() {
 
 void AtomicDirectory::commit() {
   RT_CHECK(!committed_, "second commit");
-  if (!fs::exists(target_)) {
+  if (!is_there(target_)) {
     if (::rename(staging_.c_str(), target_.c_str()) != 0) fail("create", target_, errno);
   } else {
-    for (const fs::directory_entry& entry : fs::directory_iterator(staging_)) {
-      const fs::path to = fs::path(target_) / entry.path().filename();
-      if (fs::is_directory(to)) fs::remove_all(to);
-      if (::rename(entry.path().c_str(), to.c_str()) != 0) fail("write", to.string(), errno);
+    std::error_code error;
+    std::vector<fs::path> written;
+    for (fs::directory_iterator at(staging_, error), end; !error && at != end; at.increment(error))
+      written.push_back(at->path());
+    if (error) fail("read", staging_, error.value());
+    for (const fs::path& from : written) {
+      const fs::path to = fs::path(target_) / from.filename();
+      if (is_folder(to)) fs::remove_all(to, error);
+      if (error) fail("write", to.string(), error.value());
+      if (::rename(from.c_str(), to.c_str()) != 0) fail("write", to.string(), errno);
     }
-    fs::remove(staging_);
+    ::rmdir(staging_.c_str());
   }
   committed_ = true;
   sync_folder_of(target_);

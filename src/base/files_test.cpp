@@ -195,5 +195,16 @@ TEST(CacheDirectory, FollowsTheEnvironment) {
   else ::unsetenv("XDG_CACHE_HOME");
 }
 
+TEST(Files, NamesThatAreTooLongAreTheUsersMistake) {
+  TempDirectory folder;
+  const std::string name = folder.file(std::string(300, 'n'));
+  EXPECT_THROW(AtomicFile file(name), InputError);
+  EXPECT_THROW(AtomicFile file(name + "/a"), InputError);
+  EXPECT_THROW(AtomicDirectory out(name), InputError);
+  EXPECT_THROW(AtomicDirectory out(name + "/a"), InputError);
+  EXPECT_THROW(read_file(name), InputError);
+  EXPECT_EQ(entries(folder.path()), 0u);
+}
+
 }  // namespace
 }  // namespace rooftune

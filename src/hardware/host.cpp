@@ -25,8 +25,13 @@ std::string trimmed(std::string text) {
   return text;
 }
 
+bool is_there(const std::string& path) {
+  std::error_code ignored;  // what cannot be looked at is not there
+  return fs::exists(path, ignored);
+}
+
 std::optional<std::string> read_if_there(const std::string& path) {
-  if (!fs::exists(path)) return std::nullopt;
+  if (!is_there(path)) return std::nullopt;
   try {
     return trimmed(read_file(path));
   } catch (const Error&) {
@@ -102,7 +107,7 @@ void read_cpuinfo(const std::string& text, Host& host) {
 }
 
 void read_caches(const std::string& folder, Host& host) {
-  for (int index = 0; fs::exists(folder + "/index" + std::to_string(index)); ++index) {
+  for (int index = 0; is_there(folder + "/index" + std::to_string(index)); ++index) {
     const std::string cache = folder + "/index" + std::to_string(index) + "/";
     if (read_if_there(cache + "type").value_or("") == "Instruction") continue;
     CacheLevel level;
