@@ -241,7 +241,9 @@ class Importer {
                          name);
     }
     for (const std::string& name : proto.output()) n.outputs.push_back(name.empty() ? kNone : scope.names.at(name));
-    while (!n.outputs.empty() && n.outputs.back() == kNone) n.outputs.pop_back();
+    // A Split has as many parts as outputs, whether all of them are used or not.
+    const bool counts = n.op == "Split" && n.domain.empty();
+    while (!counts && !n.outputs.empty() && n.outputs.back() == kNone) n.outputs.pop_back();
     for (const auto& a : proto.attribute()) attribute(scope, proto, a, n);
 
     if (const auto f = functions_.find({n.domain, n.op, proto.overload()}); f != functions_.end())
@@ -299,7 +301,7 @@ class Importer {
     }
   }
 
-  /// Models older than ir_version 3 state no type.
+  /// Models of ir_version 1 state no type; later ones may still leave it out.
   static onnx::AttributeProto::AttributeType type_by_content(const onnx::AttributeProto& a) {
     using A = onnx::AttributeProto;
     if (a.has_f()) return A::FLOAT;

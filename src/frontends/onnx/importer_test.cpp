@@ -114,6 +114,16 @@ TEST(OnnxImporter, ReadsAGraph) {
   EXPECT_EQ(reinterpret_cast<uintptr_t>(w.raw()) % 4, 0u);
 }
 
+TEST(OnnxImporter, UnusedPartsOfASplitCount) {
+  for (const int opset : {11, 13, 18}) {
+    Model m(opset);
+    m.node("Split", {"x"}, {"y", "", ""});
+    const Graph g = m.load();
+    ASSERT_EQ(g.order().size(), 1u);
+    EXPECT_EQ(g.node(g.order()[0]).outputs.size(), 3u) << opset;
+  }
+}
+
 TEST(OnnxImporter, ReadsEveryElementType) {
   // dtype, bytes of one element as raw data, the same element in its typed field, its value
   struct Case {
