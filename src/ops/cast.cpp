@@ -107,7 +107,9 @@ Tensor from_strings(const Node& node, const Tensor& x, DType to, bool saturate) 
 Tensor to_strings(const Tensor& x) {
   std::vector<std::string> texts;
   for (int64_t i = 0; i < x.size(); ++i) {
-    if (ir::is_integer(x.dtype())) {
+    if (x.dtype() == DType::u64) {
+      texts.push_back(fmt::format("{}", x.data<uint64_t>()[i]));  // as_int stops at 2^63
+    } else if (ir::is_integer(x.dtype())) {
       texts.push_back(fmt::format("{}", x.as_int(i)));
     } else if (x.dtype() == DType::boolean) {
       texts.push_back(x.as_int(i) != 0 ? "1" : "0");

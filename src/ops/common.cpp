@@ -85,11 +85,12 @@ constexpr std::string_view kUnknownPrefix = "unknown_";
 }
 
 Dim unknown_dim(const std::string& value, int axis, int64_t min, int64_t max) {
-  std::string symbol = fmt::format("{}{}_{}", kUnknownPrefix, value, axis);
-  for (char& c : symbol) {
-    if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
+  std::string symbol(kUnknownPrefix);
+  for (const char c : value) {  // what a symbol may not hold is escaped, so that no two values share one
+    if (std::isalnum(static_cast<unsigned char>(c)) != 0) symbol += c;
+    else symbol += c == '_' ? "__" : fmt::format("_{:02x}", static_cast<unsigned char>(c));
   }
-  return Dim::symbol(std::move(symbol), min, max);
+  return Dim::symbol(fmt::format("{}_{}", symbol, axis), min, max);
 }
 
 bool is_unknown(const Dim& dim) {

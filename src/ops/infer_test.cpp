@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <set>
+
 #include "ops/common.h"
 
 namespace rooftune::ops {
@@ -197,6 +199,54 @@ RC_GTEST_PROP(Infer, BroadcastPlanReadsWhatBroadcastingSays, ()) {
   int64_t count = 1;
   for (int64_t d : dims) count *= d;
   RC_ASSERT(next == count);
+}
+
+TEST(Infer, DimsThatDataDecidesAreTheirOwn) {
+  std::set<std::string> symbols;
+  for (const std::string value : {"a.b", "a_b", "a/b", "a_2eb", "a__b", "a", "a_1", "a_0", "\xc3\xa4"})
+    for (int axis : {0, 1, 10}) {
+      const Dim dim = unknown_dim(value, axis);
+      EXPECT_TRUE(is_unknown(dim));
+      EXPECT_TRUE(symbols.insert(dim.to_string()).second) << dim.to_string();
+      EXPECT_EQ(ir::Type::parse("f32[" + dim.to_string() + "]").shape()[0], dim);
+    }
+}
+
+constexpr const char* kSqueezeIfOne = R"(  input %x: f32[EXTENT,4]
+  constant %zero: i64[] = {0}
+  constant %one: i64[] = {1}
+  constant %axes: i64[1] = {0}
+  %shape: ? = Shape@18(%x) "shape"
+  %dim: ? = Gather@18(%shape, %zero) "dim"
+  %is_one: ? = Equal@18(%dim, %one) "is_one"
+  %y: ? = If@18(%is_one) "if" {then_branch = graph "then" {
+    capture %in: ? = %x
+    capture %at: ? = %axes
+    %t: ? = Squeeze@18(%in, %at) "squeeze"
+    %n: ? = Neg@18(%t) "neg"
+    output %n
+  }, else_branch = graph "else" {
+    capture %same: ? = %x
+    %e: ? = Exp@18(%same) "exp"
+    output %e
+  }}
+  output %y)";
+
+TEST(Infer, ABranchThatIsNotTakenNeedNotFit) {
+  const auto with = [](const std::string& extent) {
+    std::string body = kSqueezeIfOne;
+    return body.replace(body.find("EXTENT"), 6, extent);
+  };
+  const Graph three = inferred(with("3"));
+  EXPECT_EQ(type_of(three, "y"), "f32[3,4]");
+  EXPECT_EQ(cost(three, three.node(three.order().back())).flops, 12);  // of the Exp; nothing is known of the other
+  EXPECT_EQ(type_of(inferred(with("1")), "y"), "f32[4]");
+  Tensor x(DType::f32, {3, 4});
+  for (int i = 0; i < 12; ++i) x.set_double(i, 0);
+  EXPECT_EQ(evaluate(three, {x})[0].as_double(11), 1);
+  std::string body = with("3");  // where the run decides, both must fit
+  body = "  input %is_one: bool[]\n" + body.erase(body.find("  %is_one"), body.find("  %y") - body.find("  %is_one"));
+  expect_error(body, "node 'squeeze' (Squeeze)");
 }
 
 }  // namespace

@@ -57,9 +57,8 @@ ResizeMode read_resize_mode(const Node& node) {
   ResizeMode m;
   m.mode = node.attr_string("mode", "nearest");
   if (m.mode == "bilinear" || m.mode == "trilinear") m.mode = "linear";
-  m.coordinates =
-      node.op == "Upsample" ? "asymmetric" : node.attr_string("coordinate_transformation_mode", "half_pixel");
-  m.nearest = node.op == "Upsample" ? "floor" : node.attr_string("nearest_mode", "round_prefer_floor");
+  m.coordinates = node.attr_string("coordinate_transformation_mode", "half_pixel");
+  m.nearest = node.attr_string("nearest_mode", "round_prefer_floor");
   m.policy = node.attr_string("keep_aspect_ratio_policy", "stretch");
   m.cubic_a = node.attr_float("cubic_coeff_a", -0.75F);
   m.extrapolation = node.attr_float("extrapolation_value", 0);

@@ -29,7 +29,7 @@ struct ResizeMode {
   bool antialias = false, exclude_outside = false;
 };
 
-/// Reads the attributes of Resize (or Upsample); InputError naming the node where one has no meaning.
+/// Reads the attributes of Resize; InputError naming the node where one has no meaning.
 ResizeMode read_resize_mode(const ir::Node& node);
 
 /// The input coordinate of output position `at`.

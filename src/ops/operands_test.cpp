@@ -212,5 +212,14 @@ TEST(Operands, BlocksAndDepthsAreChecked) {
       {ones({3}, DType::i64), ones({2})}, "input 1 must be a scalar");
 }
 
+TEST(Operands, WindowsHaveExtentsThatCanBeComputedWith) {
+  expect_node_refused("MaxPool", {"f32[1,1,8]"}, "kernel_shape = [8589934593], dilations = [2147483648]",
+                      "a kernel extent is 8589934593, must be 1 to 2147483648");
+  expect_node_refused("AveragePool", {"f32[1,1,8,8,8]"}, "kernel_shape = [2147483648, 2147483648, 2147483648]",
+                      "more elements than any tensor");
+  expect_node_refused("MaxPool", {"f32[1,1,8]"}, "kernel_shape = [2], strides = [4294967296]",
+                      "'strides' holds 4294967296");
+}
+
 }  // namespace
 }  // namespace rooftune::ops

@@ -1,4 +1,4 @@
-// Resize and its predecessor Upsample.
+// Resize, whose predecessor Upsample becomes one on import.
 #include "ops/cells.h"
 #include "ops/dispatch.h"
 #include "ops/families.h"
@@ -11,9 +11,7 @@ namespace {
 
 constexpr DTypeSet kResizeTypes = kFloats | set_of({DType::i8, DType::u8, DType::i32});
 
-// Where Resize and Upsample keep their operands.
-int scales_input(const Node& node) { return node.op == "Upsample" ? 1 : 2; }
-constexpr int kRoi = 1, kSizes = 3;
+enum Operand { kRoi = 1, kScales = 2, kSizes = 3 };
 
 std::vector<int64_t> resized_axes(const Node& node, int rank) {
   std::vector<int64_t> axes = node.attr_ints("axes", iota(rank));
@@ -92,12 +90,12 @@ std::optional<Dim> scaled(const Dim& extent, float scale) {
 void infer_resize(InferContext& ctx) {
   const DType dtype = require(ctx, 0, ctx.node().attr_string("mode", "nearest") == "nearest" ? kAny : kResizeTypes);
   const ResizeMode mode = read_resize_mode(ctx.node());
-  if (!ctx.has_input(scales_input(ctx.node())) && !ctx.has_input(kSizes)) ctx.fail("must have either scales or sizes");
+  if (!ctx.has_input(kScales) && !ctx.has_input(kSizes)) ctx.fail("must have either scales or sizes");
   if (!ctx.has_shape(0)) return ctx.set_output(0, Type::tensor(dtype));
   const Shape& x = ctx.shape(0);
   const std::vector<int64_t> axes = resized_axes(ctx.node(), static_cast<int>(x.size()));
-  const bool by_size = ctx.node().op == "Resize" && ctx.has_input(kSizes);
-  const Tensor* scales = by_size ? nullptr : ctx.constant(scales_input(ctx.node()));
+  const bool by_size = ctx.has_input(kSizes);
+  const Tensor* scales = by_size ? nullptr : ctx.constant(kScales);
   const auto sizes = by_size ? ctx.ints(kSizes) : std::nullopt;
   Shape shape = x;
   if (by_size && sizes && sizes->size() != axes.size())
@@ -174,10 +172,8 @@ void evaluate_resize(EvalContext& ctx) {
   const Tensor& x = ctx.input(0);
   const ResizeMode mode = read_resize_mode(ctx.node());
   auto operand = [&](int i) { return ctx.has_input(i) ? &ctx.input(i) : nullptr; };
-  const bool upsample = ctx.node().op == "Upsample";
   const std::vector<ResizeAxis> axes =
-      resize_axes(ctx.node(), mode, x.shape(), upsample ? nullptr : operand(kRoi), operand(scales_input(ctx.node())),
-                  upsample ? nullptr : operand(kSizes));
+      resize_axes(ctx.node(), mode, x.shape(), operand(kRoi), operand(kScales), operand(kSizes));
   std::vector<int64_t> shape;
   for (const ResizeAxis& a : axes) shape.push_back(a.output);
   if (product(shape) > 0 && x.size() == 0) ctx.fail("cannot enlarge an empty tensor");
@@ -271,15 +267,13 @@ void lower_resize(LowerContext& ctx) {
   if (!can_lower_inputs(ctx, {0}, mode.mode == "nearest" ? kLowered : bit(DType::f32))) return;
   if (mode.mode == "cubic" || mode.antialias || mode.coordinates == "tf_crop_and_resize")
     return ctx.reject("lower: Resize is lowered for nearest and linear without antialias and cropping");
-  const bool upsample = ctx.node().op == "Upsample";
-  const int scales = scales_input(ctx.node());
-  for (int i : {scales, kSizes}) {
+  for (int i : {kScales, kSizes}) {
     if (ctx.has_input(i) && ctx.constant(i) == nullptr)
       return ctx.reject("lower: Resize needs constant scales or sizes");
   }
   auto operand = [&](int i) { return ctx.has_input(i) ? ctx.constant(i) : nullptr; };
   const std::vector<ResizeAxis> axes =
-      resize_axes(ctx.node(), mode, ctx.shape(0), nullptr, operand(scales), upsample ? nullptr : operand(kSizes));
+      resize_axes(ctx.node(), mode, ctx.shape(0), nullptr, operand(kScales), operand(kSizes));
   if (mode.mode == "nearest") return lower_nearest(ctx, mode, axes);
   int buffer = ctx.input(0);
   for (size_t i = 0; i < axes.size(); ++i) {
@@ -303,15 +297,6 @@ void register_resize(Catalogue& catalogue) {
                  .since_version = 11,
                  .min_inputs = 1,
                  .max_inputs = 4,
-                 .pattern = Pattern::injective,
-                 .infer = infer_resize,
-                 .cost = cost_resize,
-                 .evaluate = widened(evaluate_resize),
-                 .lower = lower_resize});
-  catalogue.add({.name = "Upsample",
-                 .since_version = 9,
-                 .min_inputs = 2,
-                 .max_inputs = 2,
                  .pattern = Pattern::injective,
                  .infer = infer_resize,
                  .cost = cost_resize,

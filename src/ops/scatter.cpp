@@ -151,7 +151,6 @@ void register_scatter(Catalogue& catalogue) {
                    .cost = cost_scatter,
                    .evaluate = widened(evaluate)});
   };
-  add("Scatter", 9, evaluate_scatter_elements);
   add("ScatterElements", 11, evaluate_scatter_elements);
   add("ScatterND", 11, evaluate_scatter_nd);
 }

@@ -1,4 +1,5 @@
 // Choosing elements by their values: OneHot, NonZero, Compress, Unique, TopK.
+#include <cmath>
 #include <numeric>
 
 #include "ops/cells.h"
@@ -128,13 +129,22 @@ void infer_unique(InferContext& ctx) {
   ctx.set_output(3, DType::i64, {count});
 }
 
+/// An order of all numbers: NaNs come last and are equal to each other.
+template <typename T>
+bool less(T a, T b) {
+  if constexpr (std::is_floating_point_v<T>) {
+    if (std::isnan(a) || std::isnan(b)) return !std::isnan(a) && std::isnan(b);
+  }
+  return a < b;
+}
+
 /// -1, 0 or 1 as element i of `x` is less than, equal to or greater than element j.
 int compare(const Tensor& x, int64_t i, int64_t j) {
   if (x.dtype() == DType::string)
     return x.strings()[static_cast<size_t>(i)].compare(x.strings()[static_cast<size_t>(j)]);
-  auto order = [](auto a, auto b) { return a < b ? -1 : b < a ? 1 : 0; };
+  auto order = [](auto a, auto b) { return less(a, b) ? -1 : less(b, a) ? 1 : 0; };
   if (ir::is_float(x.dtype())) return order(x.as_double(i), x.as_double(j));
-  if (x.dtype() == DType::u64) return order(static_cast<uint64_t>(x.as_int(i)), static_cast<uint64_t>(x.as_int(j)));
+  if (x.dtype() == DType::u64) return order(x.data<uint64_t>()[i], x.data<uint64_t>()[j]);  // as_int stops at 2^63
   return order(x.as_int(i), x.as_int(j));
 }
 
@@ -221,6 +231,9 @@ void top_k(const Tensor& x, size_t axis, int64_t k, bool largest, Tensor& values
       order = iota(extent);
       auto before = [&](int64_t a, int64_t b) {
         const T va = from[a * inner], vb = from[b * inner];
+        if constexpr (std::is_floating_point_v<T>) {  // NaNs last, whichever end is wanted
+          if (std::isnan(va) || std::isnan(vb)) return std::isnan(va) == std::isnan(vb) ? a < b : std::isnan(vb);
+        }
         return va != vb ? (largest ? va > vb : va < vb) : a < b;
       };
       std::partial_sort(order.begin(), order.begin() + k, order.end(), before);

@@ -31,6 +31,9 @@ std::vector<int64_t> Window::resolve(const std::vector<int64_t>& input) {
   return out;
 }
 
+/// Of an extent, stride, dilation or pad: products of two can be computed with.
+constexpr int64_t kMost = int64_t{1} << 31;
+
 Window read_window(const ir::Node& node, std::vector<int64_t> kernel) {
   const size_t rank = kernel.size();
   auto list = [&](const char* key, size_t length, int64_t otherwise, int64_t smallest) {
@@ -38,15 +41,18 @@ Window read_window(const ir::Node& node, std::vector<int64_t> kernel) {
     if (v.size() != length)
       fail(node, fmt::format("attribute '{}' has {} values, must have {}", key, v.size(), length));
     for (int64_t x : v) {
-      if (x < smallest || x > (int64_t{1} << 31)) {
-        fail(node, fmt::format("attribute '{}' holds {}, must be at least {}", key, x, smallest));
-      }
+      if (x < smallest || x > kMost)
+        fail(node, fmt::format("attribute '{}' holds {}, must be {} to {}", key, x, smallest, kMost));
     }
     return v;
   };
+  double volume = 1;
   for (int64_t k : kernel) {
-    if (k < 1) fail(node, fmt::format("a kernel extent is {}, must be at least 1", k));
+    if (k < 1 || k > kMost) fail(node, fmt::format("a kernel extent is {}, must be 1 to {}", k, kMost));
+    volume *= static_cast<double>(k);
   }
+  if (volume > kMostElements)
+    fail(node, fmt::format("the kernel [{}] has more elements than any tensor", fmt::join(kernel, ",")));
   Window w;
   w.strides = list("strides", rank, 1, 1);
   w.dilations = list("dilations", rank, 1, 1);

@@ -103,7 +103,7 @@ void group_reductions(Grouping& g) {
 /// Resize computes each output point once, so what follows it per point is free.
 void group_resizes(Grouping& g) {
   for (NodeId id : g.graph().order()) {
-    if (!g.is_free(id) || !g.no_kernel(id).empty() || !one_of(g.node(id), {"Resize", "Upsample"})) continue;
+    if (!g.is_free(id) || !g.no_kernel(id).empty() || !is_op(g.node(id), "Resize")) continue;
     g.start(id, GroupKind::single);
     extend_forward(g, id, only_output(g.node(id)), false);
   }

@@ -28,7 +28,7 @@ bool is_rank4(const Graph& graph, ValueId value) {
 
 bool is_region_anchor(const Graph& graph, const Node& node) {
   return one_of(node, {"Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool", "GlobalAveragePool",
-                       "GlobalMaxPool", "Resize", "Upsample"}) &&
+                       "GlobalMaxPool", "Resize"}) &&
          is_rank4(graph, node.inputs[0]);
 }
 

@@ -1,6 +1,7 @@
 #include "verify/compare.h"
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "base/error.h"
@@ -50,6 +51,13 @@ void add_all(const ir::Tensor& got, const ir::Tensor& expected, Sums& sums, Outp
     sums.add(static_cast<double>(a[i]), static_cast<double>(b[i]), out);
 }
 
+/// Whether two integers differ; as_int cannot tell those from 2^63 on apart.
+bool differ(const ir::Tensor& a, const ir::Tensor& b, int64_t i) {
+  if (a.dtype() == ir::DType::u64)
+    return std::memcmp(a.raw() + 8 * i, b.raw() + 8 * i, 8) != 0;  // what was mapped need not be aligned
+  return a.as_int(i) != b.as_int(i);
+}
+
 std::string describe(const ir::Tensor& t) {
   return t ? fmt::format("{}[{}]", ir::name(t.dtype()), fmt::join(t.shape(), ",")) : std::string("missing");
 }
@@ -81,7 +89,7 @@ OutputComparison compare_output(const std::string& name, const ir::Tensor& got, 
     default:
       out.exact = !ir::is_float(got.dtype());
       for (int64_t i = 0; i < got.size(); ++i) {
-        if (out.exact && got.as_int(i) != expected.as_int(i) && got.as_double(i) == expected.as_double(i))
+        if (out.exact && differ(got, expected, i) && got.as_double(i) == expected.as_double(i))
           out.mismatch_fraction += 1;  // 64-bit integers that differ beyond what a double holds
         sums.add(got.as_double(i), expected.as_double(i), out);
       }

@@ -81,6 +81,10 @@ TEST(Compare, IntegersAreJudgedByTheFractionThatDiffers) {
   const int64_t big = int64_t{1} << 60;
   EXPECT_EQ(one(ints({big, 0, 0, 0}), ints({big + 1, 0, 0, 0})).mismatch_fraction, 0.25)
       << "a double cannot tell these apart";
+  const auto naturals = [](std::vector<uint64_t> v) { return Tensor::of<uint64_t>(DType::u64, {4}, v); };
+  const uint64_t huge = uint64_t{1} << 63;
+  EXPECT_EQ(one(naturals({huge, huge + 1, 1, 2}), naturals({huge, huge + 2, 1, 2})).mismatch_fraction, 0.25)
+      << "nor can int64_t";
   const Tensor a = Tensor::of<uint8_t>(DType::boolean, {2}, {1, 0}),
                b = Tensor::of<uint8_t>(DType::boolean, {2}, {1, 1});
   EXPECT_EQ(one(a, b).mismatch_fraction, 0.5);

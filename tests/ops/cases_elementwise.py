@@ -317,6 +317,12 @@ def cast_to_strings(rng):
     return Case("Cast", [x / np.float32(8) if source == "float32" else x], attributes={"to": 8}, opset=13)
 
 
+@operator("Cast", cases=1)
+def cast_large_to_strings(rng):
+    x = np.array([0, 2**63 - 1, 2**63, 2**64 - 1], np.uint64)
+    return Case("Cast", [x], attributes={"to": 8}, opset=13, expected=[np.array([str(int(v)) for v in x], dtype=object)])
+
+
 @operator("CastLike", cases=10)
 def cast_like(rng):
     source, target = pick(rng, ["float32", "int32", "int64"]), pick(rng, ["float32", "int32", "int64", "uint8"])

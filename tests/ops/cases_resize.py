@@ -93,11 +93,14 @@ def aspect_ratio(rng):
     return case
 
 
-@operator("Upsample")
+@operator("Resize")
 def upsample(rng):
+    """As models before opset 10 have it."""
     x = rng.standard_normal((1, 2, *rng.integers(2, 6, 2))).astype(np.float32)
     scales = np.array([1, 1, *rng.integers(1, 4, 2)], np.float32)
-    return Case("Upsample", [x, scales], {"mode": str(rng.choice(["nearest", "linear"]))}, opset=9, constants=(1,), symbolic=(0,), lowered=True)
+    mode = str(rng.choice(["nearest", "linear"]))
+    attributes = {"mode": mode, "coordinate_transformation_mode": "asymmetric", **({"nearest_mode": "floor"} if mode == "nearest" else {})}
+    return Case("Resize", [x, None, scales], attributes, opset=13, constants=(2,), symbolic=(0,), lowered=True)
 
 
 @operator("GridSample", 60)

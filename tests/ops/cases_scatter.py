@@ -78,6 +78,32 @@ def unique(rng):
     return Case("Unique", [x], attributes, outputs=4, symbolic=(0,))
 
 
+@operator("Unique", 3)
+def unique_beyond_signed(rng):
+    x = np.uint64(2**63) + rng.integers(0, 4, 20).astype(np.uint64)
+    values, first, inverse, counts = np.unique(x, return_index=True, return_inverse=True, return_counts=True)
+    return Case("Unique", [x], outputs=4, expected=[values, first, inverse, counts])
+
+
+@operator("Unique", 3)
+def unique_with_nans(rng):
+    x = rng.integers(0, 3, 20).astype(np.float32)
+    x[rng.permutation(20)[:6]] = np.nan
+    values, first, inverse, counts = np.unique(x, return_index=True, return_inverse=True, return_counts=True)
+    assert np.isnan(values[-1]) and counts[-1] == 6
+    return Case("Unique", [x], outputs=4, expected=[values, first, inverse, counts])
+
+
+@operator("TopK", 6)
+def top_k_with_nans(rng):
+    """NaNs come last, whichever end is asked for."""
+    x = rng.integers(0, 50, (3, 30)).astype(rng.choice([np.float32, np.float64]))
+    x[rng.random(x.shape) < 0.4] = np.nan
+    k, largest = int(rng.integers(20, 31)), int(rng.integers(2))
+    order = np.argsort(np.where(np.isnan(x), np.inf, -x if largest else x), axis=1, kind="stable")[:, :k]
+    return Case("TopK", [x, ints(k)], {"largest": largest}, outputs=2, expected=[np.take_along_axis(x, order, 1), order], constants=(1,))
+
+
 @operator("TopK", 20)
 def top_k(rng):
     shape = shape_of(rng, 1, 3)

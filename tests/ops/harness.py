@@ -176,7 +176,8 @@ def onnx_type(array):
     return TensorProto.STRING if dtype_name(array) == "string" else helper.np_dtype_to_tensor_dtype(array.dtype)
 
 
-def run_onnxruntime(case):
+def onnx_model(case):
+    """The case as a model of one node, and what to feed it."""
     inputs, constants, feeds = [], [], {}
     for name, x in zip(case.names(), case.inputs):
         if x is None:
@@ -191,7 +192,11 @@ def run_onnxruntime(case):
     outputs = [onnx.ValueInfoProto(name=n) for n in case.output_names() if n]
     graph = helper.make_graph([node], "case", inputs, outputs, constants)
     opsets = [helper.make_opsetid("", case.opset)] + ([helper.make_opsetid(case.domain, 1)] if case.domain else [])
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10), feeds
+
+
+def run_onnxruntime(case):
+    model, feeds = onnx_model(case)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
