@@ -70,6 +70,18 @@ std::optional<Bounds> sequence_length(const Graph& g, const Node& n) {  // of LS
   return Bounds{1, *steps};
 }
 
+std::optional<Bounds> reversed_length(const Graph& g, const Node& n) {
+  const auto steps = static_dim(g, n.input(0), n.attr_int("time_axis", 0));
+  if (!steps) return std::nullopt;
+  return Bounds{1, *steps};
+}
+
+std::optional<Bounds> position(const Graph& g, const Node& n) {  // a row of the tables of sines and cosines
+  const auto rows = static_dim(g, n.input(1), 0);
+  if (!rows) return std::nullopt;
+  return Bounds{0, *rows - 1};
+}
+
 /// Which operators bound one of their inputs, and how.
 const std::map<std::pair<std::string_view, size_t>, Rule>& rules() {
   static const std::map<std::pair<std::string_view, size_t>, Rule> table{
@@ -83,6 +95,8 @@ const std::map<std::pair<std::string_view, size_t>, Rule>& rules() {
       {{"LSTM", 4}, sequence_length},
       {{"GRU", 4}, sequence_length},
       {{"RNN", 4}, sequence_length},
+      {{"ReverseSequence", 1}, reversed_length},
+      {{"RotaryEmbedding", 3}, position},
   };
   return table;
 }

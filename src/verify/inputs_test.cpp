@@ -178,5 +178,18 @@ TEST(Inputs, FreeDimensionsAndSequencesAreNamed) {
   EXPECT_NE(message(s.g).find("input 'list'"), std::string::npos);
 }
 
+TEST(Inputs, LengthsAndPositionsStayInside) {
+  Model m;
+  const ValueId x = m.input("x", DType::f32, {7, 3, 2}), lengths = m.input("lengths", DType::i64, {3});
+  m.node("ReverseSequence", {x, lengths});
+  expect_integers(m.range(lengths), 1, 7);
+  const ValueId swapped = m.input("swapped", DType::i64, {7});
+  m.node("ReverseSequence", {x, swapped}, {{"time_axis", int64_t{1}}, {"batch_axis", int64_t{0}}});
+  expect_integers(m.range(swapped), 1, 3);
+  const ValueId q = m.input("q", DType::f32, {1, 2, 5, 4}), at = m.input("at", DType::i64, {1, 5});
+  m.node("RotaryEmbedding", {q, m.table(50), m.table(50), at});
+  expect_integers(m.range(at), 0, 49);
+}
+
 }  // namespace
 }  // namespace rooftune::verify

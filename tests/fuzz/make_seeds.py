@@ -1,16 +1,31 @@
 #!/usr/bin/env python3
 """make_seeds.py FOLDER: small ONNX files to start fuzzing from: good ones with many operators, some
-with every kind of field, and the broken ones."""
+with every kind of field, every operator that tests/ops has cases of, and the broken ones."""
+import importlib
 import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "e2e"))
+TESTS = Path(__file__).parent.parent
+sys.path[:0] = [str(TESTS / "e2e"), str(TESTS / "ops")]
 import broken_models  # noqa: E402
 import field_models  # noqa: E402
+import harness  # noqa: E402
+import numpy as np  # noqa: E402
 import small_models  # noqa: E402
 
 LARGEST = 100_000  # bytes; the fuzzer is faster on small files
+
+
+def operators():
+    """(name, model) of two cases of each generator."""
+    for path in sorted((TESTS / "ops").glob("cases_*.py")):
+        importlib.import_module(path.stem)
+    rng = np.random.default_rng(1)
+    for op, generators in sorted(harness.GENERATORS.items()):
+        for i, (make, _) in enumerate(generators):
+            for j in range(2):
+                yield f"op_{op}_{i}_{j}", harness.onnx_model(make(rng))[0]
 
 
 def main():
@@ -20,6 +35,9 @@ def main():
     small_models.cnn(folder / "cnn.onnx", size=8)
     for name, proto in field_models.seeds():
         (folder / f"{name}.onnx").write_bytes(proto.SerializeToString())
+    for name, proto in operators():
+        if proto.ByteSize() <= LARGEST:
+            (folder / f"{name}.onnx").write_bytes(proto.SerializeToString())
     for case in broken_models.CASES:
         with tempfile.TemporaryDirectory() as work:
             path = Path(case.write(Path(work)))
