@@ -22,7 +22,7 @@ struct Host {
   double max_clock_hz = 0;  // 0: the kernel does not say
 
   bool has(const std::string& feature) const { return features.contains(feature); }
-  /// Whether all that the level needs is there: "avx512" (f, dq, bw, vl), "avx2" (avx2, fma), else "baseline".
+  /// Whether all that the level needs is there: "avx512" (f, dq, bw, vl, fma), "avx2" (avx2, fma), else "baseline".
   std::string isa() const;
   int vector_bits() const;  // of the widest usable float vector: 512, 256 or 128
   int vector_fmas() const;  // multiply-adds of such vectors that start per cycle

@@ -30,7 +30,7 @@ struct Spec {
   bool measured = false;           // on this very machine, rather than from a data sheet
 
   /// Operations/s in a precision. A narrow type that the hardware has no arithmetic for is computed in the next wider
-  /// one that it has (f16 and bf16 → f32, i8 and f8 → f16 → f32); f64 counts half of f32 where it is not stated.
+  /// one that it has (f16, bf16, tf32 and i8 → f32, f8 → f16 → f32, …); f64 counts half of f32 where it is not stated.
   double peak(std::string_view precision) const;  // InputError for an unknown precision
   /// The lower bound in seconds for reading `bytes` once from where they must lie: what exceeds a cache comes from
   /// outside of it. Caches without a known bandwidth count for nothing.
