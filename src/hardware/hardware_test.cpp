@@ -168,6 +168,23 @@ class FakeMachine {
   TempDirectory folder_;
 };
 
+TEST(Host, MultiplyAddsPerCycle) {
+  Host host;
+  host.vendor = "AuthenticAMD";
+  host.features = {"avx2", "fma", "avx512f", "avx512dq", "avx512bw", "avx512vl"};
+  host.family = 25;
+  EXPECT_EQ(host.vector_fmas(), 1);  // 512 bits in two halves
+  host.family = 26;
+  EXPECT_EQ(host.vector_fmas(), 2);
+  host.vendor = "GenuineIntel";
+  host.family = 6;
+  EXPECT_EQ(host.vector_fmas(), 2);
+  host.features = {"avx2", "fma"};
+  EXPECT_EQ(host.vector_fmas(), 2);
+  host.features = {};
+  EXPECT_EQ(host.vector_fmas(), 1);
+}
+
 TEST(Host, ReadsTopologyCachesAndMemory) {
   const Host host = FakeMachine("fpu avx2 fma").detect();
   EXPECT_EQ(host.vendor, "GenuineIntel");

@@ -92,6 +92,26 @@ Kernel convolution(const ConvShape& s, bool residual) {
   return kernel;
 }
 
+Kernel transposed_convolution(int64_t channels, int64_t outputs, int64_t size, int64_t window, int64_t block) {
+  Kernel kernel;
+  kernel.name = "transposed_convolution";
+  const std::vector<int64_t> shape = {1, outputs, size * window, size * window};
+  const int x = kernel.add_buffer("x", DType::f32, {1, channels, size, size}, Role::input);
+  kernel.buffers[static_cast<size_t>(x)].layout = channels_blocked({1, channels, size, size}, block);
+  const int w = kernel.add_buffer("w", DType::f32, {channels, outputs, window, window}, Role::constant);
+  const int bias = kernel.add_buffer("b", DType::f32, {outputs}, Role::constant);
+  StageBuilder acc(kernel, "acc", {{"n", 1}, {"o", outputs}, {"y", size}, {"x", size}, {"fy", window}, {"fx", window}},
+                   {{"c", channels}});
+  const int product = acc.mul(acc.load(x, {v(0), v(6), v(2), v(3)}), acc.load(w, {v(6), v(1), v(4), v(5)}));
+  const int a = kernel.add_buffer("acc", DType::f32, shape, Role::temporary);
+  acc.finish(product, Reduction::sum, a, {v(0), v(1), v(2) * window + v(4), v(3) * window + v(5)});
+  StageBuilder y(kernel, "y", {{"n", 1}, {"o", outputs}, {"y", shape[2]}, {"x", shape[3]}});
+  const int out = output(kernel, "y", shape);
+  kernel.buffers[static_cast<size_t>(out)].layout = channels_blocked(shape, block);
+  y.finish(y.add(y.load(a, {v(0), v(1), v(2), v(3)}), y.load(bias, {v(1)})), Reduction::none, out);
+  return kernel;
+}
+
 Kernel max_pool(int64_t channels, int64_t size, int64_t window, int64_t stride, int64_t pad, int64_t block) {
   Kernel kernel;
   kernel.name = "max_pool";

@@ -122,6 +122,25 @@ TEST(Emitter, DepthwiseConvolution) {
   check(testing::convolution(s));
 }
 
+TEST(Emitter, TransposedConvolution) {
+  check(testing::transposed_convolution(32, 48, 9, 2, 16));
+  check(testing::transposed_convolution(20, 24, 5, 3, 16));
+  check(testing::transposed_convolution(7, 5, 4, 2, 0));
+}
+
+TEST(Emitter, Prefetch) {
+  auto codegen = codegen::cpu_codegen(testing::host_target());
+  const Machine machine = machine_of(testing::host_target());
+  auto kernel = testing::convolution({64, 32, 17, 17, 1, 1, 0});
+  normalise(kernel, machine);
+  for (int64_t ahead : {0, 1}) {
+    const Schedule schedule = make_schedule(kernel, machine, {{"acc.ahead", ahead}});
+    EXPECT_EQ(schedule.prefetch.size(), static_cast<size_t>(ahead));
+    const std::string code = codegen->dump({&kernel, &schedule}, "asm");
+    EXPECT_EQ(code.find("prefetcht0") != std::string::npos, ahead == 1);
+  }
+}
+
 TEST(Emitter, Pool) {
   check(testing::max_pool(32, 15, 3, 2, 1, 16));
   check(testing::max_pool(5, 12, 2, 2, 0, 0));

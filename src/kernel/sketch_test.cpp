@@ -1,0 +1,152 @@
+// What the analytical schedules look like, and what makes a schedule illegal. That all of them compute the right thing is
+// tested beside the emitter.
+#include <gtest/gtest.h>
+
+#include "kernel/algorithms.h"
+#include "kernel/space.h"
+#include "tests/support/sample_kernels.h"
+
+namespace rooftune::kernel {
+namespace {
+
+int stage_named(const Kernel& kernel, const std::string& name) {
+  for (size_t s = 0; s < kernel.stages.size(); ++s)
+    if (kernel.stages[s].name == name) return static_cast<int>(s);
+  ADD_FAILURE() << "no stage " << name << " in\n" << print(kernel);
+  return 0;
+}
+
+/// The name of the axis that a stage's vectors lie along.
+std::string vector_axis(const Kernel& kernel, const Schedule& schedule, const std::string& stage) {
+  const int s = stage_named(kernel, stage);
+  for (const auto& loop : schedule.stages[static_cast<size_t>(s)].loops)
+    if (loop.kind == LoopKind::vector)
+      return kernel.stages[static_cast<size_t>(s)].axes[static_cast<size_t>(loop.axis)].name;
+  return "";
+}
+
+/// Vectors of accumulators of a stage: copies by unrolled loops over its spatial axes.
+int64_t accumulators(const Kernel& kernel, const Schedule& schedule, const std::string& stage) {
+  const int s = stage_named(kernel, stage);
+  const auto& plan = schedule.stages[static_cast<size_t>(s)];
+  const auto& root = schedule.stages[static_cast<size_t>(plan.at_stage)].loops;
+  int64_t count = 1;
+  for (const auto& loop : plan.loops) {
+    if (loop.kind != LoopKind::unrolled || loop.axis >= kernel.stages[static_cast<size_t>(s)].spatial) continue;
+    for (size_t i = static_cast<size_t>(plan.at_loop) + 1; i-- > 0;)
+      if (root[i].axis == loop.axis) {
+        count *= root[i].step / loop.step;
+        break;
+      }
+  }
+  return count;
+}
+
+Kernel normalised(Kernel kernel, const Machine& machine) {
+  normalise(kernel, machine);
+  return kernel;
+}
+
+TEST(Sketch, TilesKeepTheMultipliersBusyAndFitTheRegisters) {
+  for (int fmas : {1, 2}) {
+    Machine machine;
+    machine.fmas = fmas;
+    for (const auto& shape :
+         {std::array<int64_t, 3>{128, 768, 768}, {128, 384, 384}, {64, 3072, 768}, {197, 1000, 2048}}) {
+      const auto kernel = normalised(testing::gemm(shape[0], shape[1], shape[2]), machine);
+      const auto schedule = make_schedule(kernel, machine);
+      const int64_t in_flight = accumulators(kernel, schedule, "acc");
+      EXPECT_GE(in_flight, fmas == 1 ? 8 : 10) << print(kernel, schedule);
+      EXPECT_LE(in_flight, machine.registers - 3) << print(kernel, schedule);
+    }
+  }
+}
+
+TEST(Sketch, BlockedInputsOfConvolutionsAreReadAsTheyLie) {
+  const Machine machine;
+  for (int64_t size : {7, 14, 56})
+    for (int64_t stride : {1, 2}) {
+      const auto kernel = normalised(testing::convolution({64, 32, size, size, 1, stride, 0}), machine);
+      EXPECT_EQ(kernel.stages.size(), 2u) << print(kernel);
+      EXPECT_EQ(vector_axis(kernel, make_schedule(kernel, machine), "acc"), "o");
+    }
+}
+
+TEST(Sketch, LargeBlockedInputsAreAskedForAhead) {
+  const Machine machine;
+  const auto large = normalised(testing::convolution({256, 64, 56, 56, 1, 1, 0}), machine);
+  ASSERT_EQ(make_schedule(large, machine).prefetch.size(), 1u);
+  EXPECT_EQ(large.buffers[static_cast<size_t>(make_schedule(large, machine).prefetch[0].buffer)].name, "x");
+  const auto small = normalised(testing::convolution({64, 64, 14, 14, 1, 1, 0}), machine);
+  EXPECT_TRUE(make_schedule(small, machine).prefetch.empty());
+}
+
+TEST(Sketch, TransposedConvolutionsShareTilesWithTheirBias) {
+  const Machine machine;
+  const auto kernel = normalised(testing::transposed_convolution(64, 32, 16, 2, 16), machine);
+  const auto schedule = make_schedule(kernel, machine);
+  EXPECT_EQ(vector_axis(kernel, schedule, "acc"), "o");
+  EXPECT_EQ(schedule.stages[static_cast<size_t>(stage_named(kernel, "acc"))].at_stage, stage_named(kernel, "y"));
+}
+
+TEST(Sketch, AttentionReadsTemporariesAlongTheirVectors) {
+  const Machine machine;
+  const auto kernel = normalised(testing::attention(12, 128, 128, 64, false), machine);
+  const auto schedule = make_schedule(kernel, machine);
+  EXPECT_EQ(vector_axis(kernel, schedule, "p"), "j");
+  EXPECT_EQ(vector_axis(kernel, schedule, "hi"), "j");
+  EXPECT_EQ(vector_axis(kernel, schedule, "e"), "j");
+  EXPECT_EQ(vector_axis(kernel, schedule, "o"), "d");
+}
+
+TEST(Sketch, WinogradReadsWeightsOnceWhereTilesAreFew) {
+  const Machine machine;
+  for (const auto& algorithm : algorithms()) {
+    if (algorithm.name != "winograd4") continue;
+    const auto kernel = algorithm.rewrite(testing::convolution({256, 256, 14, 14, 3, 1, 1}), machine);
+    ASSERT_TRUE(kernel);
+    const auto schedule =
+        algorithm.sketch(*kernel, machine, [](const auto&, const auto&, int64_t start) { return start; });
+    const auto& root = schedule.stages[static_cast<size_t>(stage_named(*kernel, "wino_y"))].loops;
+    EXPECT_TRUE(root[0].axis != 0 || root[0].step >= 16) << print(*kernel, schedule);
+  }
+}
+
+TEST(Legality, SaysWhatIsWrong) {
+  const Machine machine;
+  const auto kernel = normalised(testing::gemm(32, 64, 48), machine);
+  const Schedule good = make_schedule(kernel, machine);
+  ASSERT_EQ(why_illegal(kernel, good), "");
+  const auto acc = static_cast<size_t>(stage_named(kernel, "acc")), y = static_cast<size_t>(stage_named(kernel, "y"));
+  auto rejects = [&](const char* part, const std::function<void(Schedule&)>& change) {
+    Schedule bad = good;
+    change(bad);
+    EXPECT_NE(why_illegal(kernel, bad).find(part), std::string::npos)
+        << part << " is not in: " << why_illegal(kernel, bad);
+  };
+  rejects("stages", [&](Schedule& s) { s.stages.pop_back(); });
+  rejects("no axis 9", [&](Schedule& s) { s.stages[y].loops[0].axis = 9; });
+  rejects("not positive", [&](Schedule& s) { s.stages[y].loops[0].step = 0; });
+  rejects("outermost", [&](Schedule& s) { s.stages[y].loops.push_back({0, 1, LoopKind::parallel}); });
+  rejects("inside another", [&](Schedule& s) { s.stages[acc].loops[0].kind = LoopKind::parallel; });
+  rejects("two vector loops", [&](Schedule& s) { s.stages[y].loops.push_back({0, 1, LoopKind::vector}); });
+  rejects("in steps of 1", [&](Schedule& s) { s.stages[y].loops.pop_back(); });
+  rejects("copies", [&](Schedule& s) {
+    s.stages[y].loops = {{0, 1, LoopKind::unrolled}, {1, 1, LoopKind::unrolled}, {0, 1, LoopKind::unrolled}};
+    for (int i = 0; i < 3; ++i) s.stages[acc].loops.insert(s.stages[acc].loops.begin(), {i, 1, LoopKind::unrolled});
+  });
+  rejects("cannot be computed inside", [&](Schedule& s) { s.stages[acc].at_stage = static_cast<int>(acc); });
+  rejects("has no loop 40", [&](Schedule& s) { s.stages[acc].at_loop = 40; });
+  rejects("slide", [&](Schedule& s) { s.stages[y].slide_axis = 0; });
+  rejects("only constants", [&](Schedule& s) { s.prepared.emplace_back(0, Layout::row_major({32, 48})); });
+  rejects("prefetch: there is no stage", [&](Schedule& s) { s.prefetch.push_back({7, 0, 0, 0, 1}); });
+  rejects("prefetch: stage acc has no loop",
+          [&](Schedule& s) { s.prefetch.push_back({static_cast<int>(acc), 0, 40, 0, 1}); });
+  rejects("prefetch: stage acc has no axis",
+          [&](Schedule& s) { s.prefetch.push_back({static_cast<int>(acc), 0, 0, 9, 1}); });
+  rejects("prefetch: stage y does not read",
+          [&](Schedule& s) { s.prefetch.push_back({static_cast<int>(y), 0, 0, 0, 1}); });
+}
+
+}  // namespace
+}  // namespace rooftune::kernel
