@@ -21,6 +21,9 @@ struct ConvShape {
 kernel::Kernel convolution(const ConvShape& shape, bool residual = false);
 /// Transposed convolution whose windows neither overlap nor leave gaps (stride = window), with bias.
 kernel::Kernel transposed_convolution(int64_t channels, int64_t outputs, int64_t size, int64_t window, int64_t block);
+/// Inverted residual block: 1 x 1 expansion to `hidden` channels, depthwise 3 x 3, projection back, residual; ReLU6
+/// between. Tensors are [channels, size, size].
+kernel::Kernel inverted_residual(int64_t channels, int64_t hidden, int64_t size);
 kernel::Kernel max_pool(int64_t channels, int64_t size, int64_t window, int64_t stride, int64_t pad, int64_t block);
 kernel::Kernel softmax(int64_t rows, int64_t columns);
 kernel::Kernel layer_norm(int64_t rows, int64_t columns);

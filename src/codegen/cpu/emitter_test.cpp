@@ -141,6 +141,35 @@ TEST(Emitter, Prefetch) {
   }
 }
 
+/// A schedule written by hand, against the interpreter.
+void check_schedule(const Kernel& kernel, const std::string& text) {
+  std::mt19937 random(std::random_device{}());
+  auto codegen = codegen::cpu_codegen(testing::host_target());
+  const auto tensors = random_tensors(kernel, random);
+  const Schedule schedule = parse_schedule(kernel, text);
+  ASSERT_EQ(why_illegal(kernel, schedule), "") << text;
+  testing::KernelRunner runner(*codegen, kernel, schedule, tensors);
+  runner.run();
+  runner.run();
+  const auto got = runner.outputs(), expected = interpret(kernel, tensors);
+  for (size_t o = 0; o < got.size(); ++o) EXPECT_LT(relative_error(got[o], expected[o]), 3e-6) << text;
+}
+
+// The whole block is one kernel: of the expanded tensor three rows exist at a time, each computed once per strip.
+TEST(Emitter, InvertedResidualWithRollingRows) {
+  for (int64_t size : {14, 13, 5}) {
+    const auto kernel = testing::inverted_residual(24, 80, size);
+    for (const std::string strip : {"y/7:p", "y/4:p", "y/64"})
+      check_schedule(kernel, "y:  " + strip +
+                                 " y x/7 o/16 x:u o:v\n"
+                                 "ua: @u.2 i x:u c/16:u c:v\n"
+                                 "u:  @y.1 ~y y x/6 c/32 x:u c/16:u c:v (1,1,3)(2,1,1)(0,1,1)\n"
+                                 "da: @d.2 fy fx:u x:u c:v\n"
+                                 "d:  @y.1 y x/7 c/16 x:u c:v (1,1,1)(2,1,1)(0,1,1)\n"
+                                 "pa: @y.3 c x:u o:v\n");
+  }
+}
+
 TEST(Emitter, Pool) {
   check(testing::max_pool(32, 15, 3, 2, 1, 16));
   check(testing::max_pool(5, 12, 2, 2, 0, 0));
