@@ -8,7 +8,8 @@ so that drift of the machine hits all alike. Before a burst the controller waits
 a burst during which they used more than 15 % of one core counts as disturbed, and rounds go on (up to --max-rounds)
 until every engine has --rounds undisturbed ones. p50, p95 and min are over the undisturbed bursts; the ratio to a
 rival is the median over rounds of p50(rooftune) / p50(rival), both of the same round.
-`rooftune` is the untuned model; with --tuned DIR, DIR/<name>.rt or DIR/<name>/model.rt is measured as `rooftune-tuned`.
+`rooftune` is the untuned model; with --tuned DIR, DIR/<threads>/<name>/model.rt (or DIR/<name>.rt, DIR/<name>/model.rt)
+is measured as `rooftune-tuned`.
 Outputs on fresh random inputs are compared with onnxruntime's. Writes --out (everything) and the table beside it (.md)."""
 import argparse
 import json
@@ -201,12 +202,14 @@ def table(document):
     return f"{env['cpu']}, {env['cores']} cores, {env['date']}, commit {env['commit']}\n\n" + "\n".join(lines) + "\n"
 
 
-def engines_for(path, args):
+def engines_for(path, threads, args):
     out = []
     for engine in args.engines.split(","):
         out.append((engine, path))
         if engine == "rooftune" and args.tuned:
-            found = [p for p in (args.tuned / f"{path.stem}.rt", args.tuned / path.stem / "model.rt") if p.exists()]
+            places = (args.tuned / str(threads) / path.stem / "model.rt", args.tuned / f"{path.stem}.rt",
+                      args.tuned / path.stem / "model.rt")
+            found = [p for p in places if p.exists()]
             out += [("rooftune-tuned", p) for p in found[:1]]
     return out
 
@@ -231,7 +234,7 @@ def main():
         info = path.with_suffix(".json")
         gflop = json.loads(info.read_text())["gflop"] if info.exists() else None
         for threads in map(int, args.threads.split(",")):
-            rows = measure(path.resolve(), threads, engines_for(path.resolve(), args), args)
+            rows = measure(path.resolve(), threads, engines_for(path.resolve(), threads, args), args)
             document["measurements"].append(dict(model=path.stem, threads=threads, gflop=gflop, rows=rows))
             args.out.write_text(json.dumps(document))
             args.out.with_suffix(".md").write_text(table(document))
