@@ -20,6 +20,15 @@ namespace rooftune::kernel {
 
 using Choose = std::function<int64_t(const std::string& name, const std::vector<int64_t>& legal, int64_t start)>;
 
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/// The values that are at most `most`; `most` itself where none is.
+inline std::vector<int64_t> up_to(std::vector<int64_t> values, int64_t most) {
+  std::erase_if(values, [&](int64_t v) { return v > most; });
+  if (values.empty()) values.push_back(most);
+  return values;
+}
+
 class Sketch {
  public:
   Sketch(const Kernel& kernel, const Machine& machine, Choose choose);

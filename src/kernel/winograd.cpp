@@ -15,6 +15,7 @@
 #include "kernel/algorithms.h"
 #include "kernel/math.h"
 #include "kernel/register_tile.h"
+#include "kernel/sketch.h"
 
 namespace rooftune::kernel {
 namespace {
@@ -304,11 +305,6 @@ Schedule sketch_winograd(const Kernel& kernel, const Machine& machine, const Cho
   const auto& products = kernel.stages[static_cast<size_t>(m)];
   const int64_t tiles = products.axes[2].extent, outputs = products.axes[3].extent, channels = products.axes[4].extent;
   const int64_t lanes = machine.lanes;
-  auto up_to = [](std::vector<int64_t> values, int64_t most) {
-    std::erase_if(values, [&](int64_t x) { return x > most; });
-    if (values.empty()) values.push_back(most);
-    return values;
-  };
   const auto S = LoopKind::serial, U = LoopKind::unrolled, V = LoopKind::vector, P = LoopKind::parallel;
   Schedule schedule;
   schedule.stages.resize(kernel.stages.size());

@@ -1,0 +1,365 @@
+// The nest of one stage within a sketch (see sketch.h): its vector axis, its register tile, its loops, and how what it
+// reads and writes is stored.
+#include <algorithm>
+#include <set>
+
+#include "kernel/register_tile.h"
+#include "kernel/sketch.h"
+
+namespace rooftune::kernel {
+
+// ----------------------------------------------------------------------------------------------------------- tiles
+
+constexpr double kStrided = -8;  // score of a vector that is gathered element by element
+
+/// How well `axis` suits as vector axis for one access: contiguous or broadcast is good, a gather is bad.
+double Sketch::access_score(const Stage& stage, int buffer, const std::vector<Index>& indices, int axis,
+                            bool store) const {
+  const auto& b = kernel_.buffers[static_cast<size_t>(buffer)];
+  if (b.role == Role::constant || inside_.count(buffer) > 0) {  // the schedule chooses its layout
+    bool used = false, plain = false;
+    for (const auto& e : indices) {
+      used = used || e.uses(axis);
+      plain = plain || plain_axis(e) == axis;
+    }
+    if (!used) return store ? -4 : 1;
+    if (!plain) return -4;
+    const auto known = vector_dim_.find(buffer);
+    if (store || known == vector_dim_.end()) return 2;
+    return plain_axis(indices[static_cast<size_t>(known->second)]) == axis ? 2 : kStrided;
+  }
+  const auto step = stride(kernel_, stage, buffer, indices, axis, machine_.lanes);
+  if (!step) return kStrided - 2;
+  if (*step == 0) return store ? -4 : 1;
+  return *step == 1 ? 2 : store ? -4 : kStrided;
+}
+
+int Sketch::vector_axis(int s, const std::vector<int64_t>& extent, bool* reduces) const {
+  const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+  const std::vector<uint64_t> depends = axis_dependence(stage);
+  int best = -1;
+  double best_score = -1e9;
+  for (int a = 0; a < static_cast<int>(stage.axes.size()); ++a) {
+    const int64_t e = extent[static_cast<size_t>(a)];
+    if (e < 2) continue;
+    bool allowed = true;
+    double score = a < stage.spatial ? 0 : -3.5;
+    for (const auto& node : stage.nodes) {
+      if (node.op == Op::load) score += access_score(stage, node.buffer, node.indices, a, false);
+      for (const auto& index : node.indices)  // one that is read from memory must be the same for all lanes
+        for (int n : node_variables(index)) allowed = allowed && (depends[static_cast<size_t>(n)] >> a & 1) == 0;
+    }
+    if (a < stage.spatial) score += access_score(stage, stage.buffer, stage.out_indices, a, true);
+    // A vector that is mostly empty is worth little.
+    const double filled = static_cast<double>(e) / static_cast<double>(ceil_div(e, machine_.lanes) * machine_.lanes);
+    score += 3 * (filled - 1);
+    if (allowed && score > best_score) best = a, best_score = score;
+  }
+  if (reduces != nullptr) *reduces = best >= stage.spatial;
+  return best;
+}
+
+/// Axes along which several rows of accumulators can share a vector of an operand, best first.
+std::vector<int> Sketch::row_axes(const Stage& stage, int vector_axis) const {
+  std::vector<int> result;
+  for (int a = stage.spatial; a-- > 0;) {
+    if (a == vector_axis || stage.axes[static_cast<size_t>(a)].extent < 2) continue;
+    bool shares = false;
+    for (const auto& node : stage.nodes) {
+      if (node.op != Op::load) continue;
+      bool uses_vector = false, uses_axis = false;
+      for (const auto& e : node.indices) {
+        uses_vector = uses_vector || e.uses(vector_axis);
+        uses_axis = uses_axis || e.uses(a);
+      }
+      shares = shares || (uses_vector && !uses_axis);
+    }
+    if (shares) result.push_back(a);
+  }
+  return result;
+}
+
+Sketch::Tile Sketch::choose_tile(int s, const std::vector<int64_t>& extent) {
+  const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+  const std::string& name = stage.name;
+  Tile tile;
+  tile.vector_axis = vector_axis(s, extent, &tile.vector_reduces);
+  if (tile.vector_axis < 0) return tile;
+  const int64_t vector_extent = ceil_div(extent[static_cast<size_t>(tile.vector_axis)], machine_.lanes);
+  if (tile.vector_reduces || !stage.is_reduction()) {
+    const auto legal = up_to({1, 2, 4}, std::max<int64_t>(1, vector_extent));
+    tile.vectors = static_cast<int>(choose_(name + ".vectors", legal, legal.back()));
+    return tile;
+  }
+  auto rows = row_axes(stage, tile.vector_axis);
+  if (rows.empty()) {  // nothing to share: rows still hide latency
+    for (int a = stage.spatial; a-- > 0 && rows.empty();)
+      if (a != tile.vector_axis && stage.axes[static_cast<size_t>(a)].extent > 1) rows.push_back(a);
+  }
+  const int64_t first = rows.empty() ? 1 : extent[static_cast<size_t>(rows[0])];
+  const int64_t second = rows.size() < 2 ? 1 : extent[static_cast<size_t>(rows[1])];
+  int64_t best_vectors = 1, best_rows = 1, best_second = 1;
+  double best = 1e300;
+  for (int64_t v : up_to({1, 2, 3, 4}, vector_extent)) {
+    const int64_t most = std::max<int64_t>(1, (machine_.registers - 1 - v) / v);
+    for (int64_t r = 1; r <= std::min(first, most); ++r) {
+      for (int64_t r2 = 1; r2 <= std::min(second, most / r); ++r2) {
+        if (r2 > 1 && r != first) continue;  // two row axes only where the first is used up
+        double cost = 0;
+        for (int64_t y = 0; y < second; y += r2) {
+          const int64_t n = std::min(r2, second - y);
+          if (n > 1 || r2 > 1) cost += tiled_cycles(first * n, vector_extent, r * n, v, machine_.fmas);
+          else cost += tiled_cycles(first, vector_extent, r, v, machine_.fmas);
+        }
+        cost *= 1 + 0.002 * static_cast<double>(r * r2 * v > 24 ? r * r2 * v - 24 : 0);  // spills near the limit
+        if (cost < best * 0.999) best = cost, best_vectors = v, best_rows = r, best_second = r2;
+      }
+    }
+  }
+  const auto legal_vectors = up_to({1, 2, 3, 4}, vector_extent);
+  tile.vectors = static_cast<int>(choose_(name + ".vectors", legal_vectors, best_vectors));
+  const int64_t most = std::max<int64_t>(1, (machine_.registers - 1 - tile.vectors) / tile.vectors);
+  if (!rows.empty()) {
+    std::vector<int64_t> legal;
+    for (int64_t r = 1; r <= std::min(first, most); ++r) legal.push_back(r);
+    const int64_t chosen = choose_(name + ".rows", legal, std::min(best_rows, legal.back()));
+    if (rows.size() > 1 && chosen == first) {
+      std::vector<int64_t> legal2;
+      for (int64_t r = 1; r <= std::min(second, most / chosen); ++r) legal2.push_back(r);
+      if (legal2.empty()) legal2.push_back(1);
+      const int64_t chosen2 = choose_(name + ".rows2", legal2, std::min(best_second, legal2.back()));
+      if (chosen2 > 1) tile.rows.emplace_back(rows[1], chosen2);
+    }
+    tile.rows.emplace_back(rows[0], chosen);
+  }
+  return tile;
+}
+
+// ----------------------------------------------------------------------------------------------------------- loops
+
+/// Reduction loops of a stage, outermost first: blocks of a blocked operand's dim, windows, then the rest.
+std::vector<Loop> Sketch::reduction_loops(int s, const Tile& tile, const std::string& name) {
+  const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+  std::vector<int> small, large;
+  for (int a = stage.spatial; a < static_cast<int>(stage.axes.size()); ++a) {
+    if (stage.axes[static_cast<size_t>(a)].extent < 2 || (tile.vector_reduces && a == tile.vector_axis)) continue;
+    (stage.axes[static_cast<size_t>(a)].extent <= 11 ? small : large).push_back(a);
+  }
+  if (large.empty()) std::swap(small, large);
+  std::vector<Loop> outer, middle, inner;
+  for (int a : large) {
+    // The inner block of a blocked operand stays together: (c/16, window, c).
+    int64_t block = 0;
+    for (const auto& node : stage.nodes) {
+      if (node.op != Op::load || inside_.count(node.buffer) > 0) continue;
+      for (size_t d = 0; d < node.indices.size(); ++d) {
+        if (!node.indices[d].uses(a)) continue;
+        for (const auto& physical : kernel_.buffers[static_cast<size_t>(node.buffer)].layout.axes())
+          if (physical.dim == static_cast<int>(d) && physical.divisor > 1) block = physical.divisor;
+      }
+    }
+    const int64_t extent = stage.axes[static_cast<size_t>(a)].extent;
+    if (ahead_ && block == 0) block = machine_.lanes;
+    if (block > 1 && block < extent && (ahead_ || !small.empty())) outer.push_back({a, block, LoopKind::serial});
+    if (a == large.back()) {
+      const auto legal = up_to({1, 2, 4, 8}, extent);
+      const int64_t unroll =
+          choose_(name + ".unroll", legal,
+                  small.empty() && extent >= 4 && large.size() == 1 ? std::min<int64_t>(2, legal.back()) : 1);
+      if (unroll > 1) {
+        if (unroll < extent) inner.push_back({a, unroll, LoopKind::serial});
+        inner.push_back({a, 1, LoopKind::unrolled});
+        continue;
+      }
+    }
+    inner.push_back({a, 1, LoopKind::serial});
+  }
+  const bool windows = !small.empty();
+  if (windows) {
+    const int64_t unrolled = choose_(name + ".window", {0, 1}, 1);
+    for (size_t i = 0; i < small.size(); ++i)
+      middle.push_back({small[i], 1, unrolled != 0 && i + 1 == small.size() ? LoopKind::unrolled : LoopKind::serial});
+  } else if (large.size() > 1 && inner.size() > 1) {
+    // Windows alone (pooling, depthwise): the innermost is unrolled, so that neighbouring rows share their loads.
+    bool all_small = true;
+    for (int a : large) all_small = all_small && stage.axes[static_cast<size_t>(a)].extent <= 11;
+    if (all_small) {
+      inner.clear();
+      const int64_t unrolled = choose_(name + ".window", {0, 1}, 1);
+      for (size_t i = 0; i < large.size(); ++i)
+        inner.push_back({large[i], 1, unrolled != 0 && i + 1 == large.size() ? LoopKind::unrolled : LoopKind::serial});
+    }
+  }
+  std::vector<Loop> all = outer;
+  all.insert(all.end(), middle.begin(), middle.end());
+  all.insert(all.end(), inner.begin(), inner.end());
+  return all;
+}
+
+/// The nest of a stage within a region of `extent`: what is left of other axes, panels, reduction, register tile.
+std::vector<Loop> Sketch::inner_loops(int s, const Tile& tile, const std::vector<int64_t>& extent,
+                                      const std::string& name) {
+  const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+  std::vector<Loop> result;
+  const int64_t panel = tile.vector_step(machine_.lanes);
+  auto in_tile = [&](int a) {
+    return a == tile.vector_axis ||
+           std::any_of(tile.rows.begin(), tile.rows.end(), [&](const auto& r) { return r.first == a; });
+  };
+  for (int a = 0; a < stage.spatial; ++a)
+    if (!in_tile(a) && extent[static_cast<size_t>(a)] > 1) result.push_back({a, 1, LoopKind::serial});
+  const bool vector_here = tile.vector_axis >= 0 && !tile.vector_reduces;
+  if (vector_here && extent[static_cast<size_t>(tile.vector_axis)] > panel)
+    result.push_back({tile.vector_axis, panel, LoopKind::serial});
+  for (const auto& [axis, rows] : tile.rows)
+    if (extent[static_cast<size_t>(axis)] > rows) result.push_back({axis, rows, LoopKind::serial});
+  if (stage.is_reduction()) {
+    const auto reduction = reduction_loops(s, tile, name);
+    result.insert(result.end(), reduction.begin(), reduction.end());
+  }
+  for (const auto& [axis, rows] : tile.rows)
+    if (rows > 1) result.push_back({axis, 1, LoopKind::unrolled});
+  if (tile.vector_axis >= 0) {
+    const int64_t e = extent[static_cast<size_t>(tile.vector_axis)];
+    // A reduction folds wide vectors: several registers' worth of partial results hide the latency.
+    if (tile.vector_reduces) {
+      if (e > panel) result.push_back({tile.vector_axis, panel, LoopKind::serial});
+    } else if (tile.vectors > 1 && e > machine_.lanes) {
+      result.push_back({tile.vector_axis, machine_.lanes, LoopKind::unrolled});
+    }
+    result.push_back({tile.vector_axis, 1, LoopKind::vector});
+  }
+  return result;
+}
+
+/// Outer loops become tasks, from the outside in, until they balance over the threads.
+void Sketch::mark_parallel(int s, size_t outer_loops) {
+  auto& loops = schedule_.stages[static_cast<size_t>(s)].loops;
+  auto extent = whole(s);
+  std::vector<int64_t> legal;
+  for (size_t i = 0; i <= outer_loops; ++i) legal.push_back(static_cast<int64_t>(i));
+  int64_t tasks = 1;
+  int64_t start = 0;
+  for (size_t i = 0; i < outer_loops; ++i) {
+    auto& rest = extent[static_cast<size_t>(loops[i].axis)];
+    const int64_t share = ceil_div(tasks, machine_.threads) * machine_.threads;
+    if (tasks >= machine_.threads && static_cast<double>(share) <= 1.03 * static_cast<double>(tasks)) break;
+    tasks *= ceil_div(rest, loops[i].step);
+    rest = loops[i].step;
+    start = static_cast<int64_t>(i) + 1;
+  }
+  const int64_t depth = choose_(kernel_.stages[static_cast<size_t>(s)].name + ".parallel", legal, start);
+  for (int64_t i = 0; i < depth; ++i) loops[static_cast<size_t>(i)].kind = LoopKind::parallel;
+}
+
+/// A temporary is stored so that its producer's vectors are contiguous.
+void Sketch::temporary_layout(int s, const Tile& tile) {
+  const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+  if (inside_.count(stage.buffer) == 0 || tile.vector_axis < 0 || tile.vector_reduces) return;
+  if (tile.vector_axis == stage.spatial - 1) return;
+  std::vector<PhysicalAxis> axes;
+  axes.push_back({tile.vector_axis, machine_.lanes, 1});
+  for (int d = 0; d < stage.spatial; ++d)
+    if (d != tile.vector_axis) axes.push_back({d, 1, 1});
+  axes.push_back({tile.vector_axis, 1, 1});
+  schedule_.stages[static_cast<size_t>(s)].layout = Layout(axes);
+}
+
+/// Packs each constant that the stage reads in vectors in the order of the loops (on the stage's own axes).
+void Sketch::prepare_constants(int s, const std::vector<Loop>& order) {
+  const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+  for (const auto& node : stage.nodes) {
+    if (node.op != Op::load) continue;
+    const auto& buffer = kernel_.buffers[static_cast<size_t>(node.buffer)];
+    if (buffer.role != Role::constant || buffer.shape.size() < 2) continue;
+    if (std::any_of(schedule_.prepared.begin(), schedule_.prepared.end(),
+                    [&](const auto& p) { return p.first == node.buffer; }))
+      continue;
+    std::vector<PhysicalAxis> axes;
+    std::vector<int64_t> smallest(buffer.shape.size(), INT64_MAX);
+    for (const auto& loop : order) {
+      for (size_t d = 0; d < node.indices.size(); ++d) {
+        if (plain_axis(node.indices[d]) != loop.axis || loop.step >= smallest[d]) continue;
+        if (loop.step >= buffer.shape[d] && loop.step > 1) continue;
+        // Neighbouring loops over one dim are one physical axis.
+        if (!axes.empty() && axes.back().dim == static_cast<int>(d)) axes.pop_back();
+        axes.push_back({static_cast<int>(d), loop.step, 1});
+        smallest[d] = loop.step;
+      }
+    }
+    for (size_t d = buffer.shape.size(); d-- > 0;)
+      if (smallest[d] != 1) axes.insert(axes.begin(), {static_cast<int>(d), 1, 1});
+    // Extents: what the next larger divisor of the same dim leaves. Blocks that do not nest are not used.
+    bool nests = true;
+    for (auto& axis : axes) {
+      int64_t outer = 0;
+      for (const auto& other : axes)
+        if (other.dim == axis.dim && other.divisor > axis.divisor && (outer == 0 || other.divisor < outer))
+          outer = other.divisor;
+      nests = nests && (outer == 0 || outer % axis.divisor == 0);
+      axis.extent =
+          outer > 0 ? outer / axis.divisor : ceil_div(buffer.shape[static_cast<size_t>(axis.dim)], axis.divisor);
+    }
+    const Layout layout(axes);
+    if (nests && !layout.is_row_major(buffer.shape)) schedule_.prepared.emplace_back(node.buffer, layout);
+  }
+}
+
+int64_t Sketch::operand_bytes(int buffer) const {
+  const auto& b = kernel_.buffers[static_cast<size_t>(buffer)];
+  int64_t elements = 1;
+  for (int64_t e : b.shape) elements *= e;
+  return static_cast<int64_t>(ir::byte_size(b.dtype, static_cast<size_t>(elements)));
+}
+
+/// The operand of a contraction whose elements are broadcast to vectors, each read once per panel; -1: none.
+int Sketch::streamed_operand(int s, const Tile& tile) const {
+  const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+  if (!is_contraction(stage) || tile.vector_axis < 0 || tile.vector_reduces) return -1;
+  int reduced = 0;
+  for (size_t a = static_cast<size_t>(stage.spatial); a < stage.axes.size(); ++a) reduced += stage.axes[a].extent > 1;
+  if (reduced != 1) return -1;  // windows overlap: their elements are read again and again
+  for (const auto& node : stage.nodes) {
+    if (node.op != Op::load || inside_.contains(node.buffer)) continue;
+    if (kernel_.buffers[static_cast<size_t>(node.buffer)].role == Role::constant) continue;
+    bool vector = false, reduces = false;
+    for (const auto& index : node.indices) {
+      vector = vector || index.uses(tile.vector_axis);
+      for (size_t a = static_cast<size_t>(stage.spatial); a < stage.axes.size(); ++a)
+        reduces = reduces || index.uses(static_cast<int>(a));
+    }
+    if (!vector && reduces) return node.buffer;
+  }
+  return -1;
+}
+
+/// 0: panels of the vector operand outside, rows inside; 1: the other way round. What is inside is read again for every
+/// turn of what is outside: that should be what stays in the second-level cache.
+int64_t Sketch::cheaper_order(int s, const Tile& tile) const {
+  const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+  const int rows = streamed_operand(s, tile);
+  if (rows < 0) return 0;
+  int64_t panels = -1, weights = 0, tiles = 1;
+  for (const auto& node : stage.nodes)
+    if (node.op == Op::load && node.buffer != rows &&
+        std::any_of(node.indices.begin(), node.indices.end(), [&](const Index& e) { return e.uses(tile.vector_axis); }))
+      weights = operand_bytes(node.buffer);
+  panels = ceil_div(stage.axes[static_cast<size_t>(tile.vector_axis)].extent, tile.vector_step(machine_.lanes));
+  for (int a = 0; a < stage.spatial; ++a) {
+    if (a == tile.vector_axis) continue;
+    int64_t step = 1;
+    for (const auto& [axis, n] : tile.rows)
+      if (axis == a) step = n;
+    tiles *= ceil_div(stage.axes[static_cast<size_t>(a)].extent, step);
+  }
+  auto cost = [&](int64_t bytes,
+                  int64_t times) {  // a byte from beyond the second level costs as much as four from there
+    return static_cast<double>(bytes) *
+           (bytes <= machine_.l2 / 2 ? 4.0 + static_cast<double>(times - 1) : 4.0 * static_cast<double>(times));
+  };
+  return cost(operand_bytes(rows), panels) + cost(weights, 1) <= cost(operand_bytes(rows), 1) + cost(weights, tiles)
+             ? 0
+             : 1;
+}
+
+}  // namespace rooftune::kernel
