@@ -41,7 +41,7 @@ constexpr int kRandomSamples = 2;
 
 struct Options {
   double budget = 60;
-  double tolerance = 1e-4;
+  verify::Tolerance tolerance;
   std::string directory, dump_passes, emit_kernels, data;
   std::optional<std::string> database;
   bool dry_run = false;
@@ -52,8 +52,8 @@ struct Options {
 Options parse_options(const Request& request) {
   Options o;
   o.budget = parse_duration(request.text("budget", "1m"), "--budget");
-  o.tolerance = request.number("max_rel_error", 1e-4);
-  if (!(o.tolerance > 0)) request.fail("max_rel_error", "a positive number");
+  o.tolerance.relative = request.number("max_rel_error", 1e-4);
+  if (!(o.tolerance.relative > 0)) request.fail("max_rel_error", "a positive number");
   o.directory = request.text("output");
   o.dump_passes = request.text("dump_passes", "");
   o.emit_kernels = request.text("emit_kernels", "");
@@ -97,7 +97,7 @@ void measure_interleaved(std::vector<Side*> sides, const std::vector<ir::Tensor>
   }
 }
 
-report::Measurement measurement_of(const Side& side, const std::string& label, int threads) {
+report::Measurement measurement_of(const Side& side, const std::string& label) {
   report::Measurement m;
   m.label = label;
   const auto summary = measure::summarize(side.ms);
@@ -105,7 +105,7 @@ report::Measurement measurement_of(const Side& side, const std::string& label, i
   m.p95_ms = summary.p95;
   m.min_ms = summary.min;
   m.runs = summary.count;
-  const auto roof = roof_of(side.executable.program(), threads);
+  const auto roof = roof_of(side.executable.program(), side.context->threads());
   m.roofline_ms = roof.total_ms;
   m.direct_roofline_ms = roof.direct_ms;
   m.size_mb = constant_mb(side.executable.program());
@@ -263,19 +263,17 @@ Json describe_tasks(const std::string& model, const tune::Workload& work) {
   return {{"model", model}, {"dry_run", true}, {"tasks", tasks}, {"groups", work.partition.groups.size()}};
 }
 
-/// Measures and decides which side is returned: the model as given unless the other is right (`comparison`) and faster.
+/// Which of two measured sides is returned: the model as given unless the other is right (`comparison`) and faster.
 /// Fills what the report says about that.
 Side& choose(Side& baseline, Side& best, const verify::Comparison& comparison, const std::vector<Golden>& golden,
-             const ir::Graph& original, const std::vector<ir::Tensor>& inputs, const verify::Tolerance& tolerance,
-             const Options& options, int threads, report::Report& report, const Cancelled& cancelled) {
-  const bool right = comparison.agrees(tolerance);
-  measure_interleaved({&baseline, &best}, inputs, 3, 5, cancelled);
-  report.baseline = measurement_of(baseline, "the model as given, one kernel per operator, not tuned", threads);
-  report.best = measurement_of(best, "optimised", threads);
+             const ir::Graph& original, const Options& options, report::Report& report) {
+  report.baseline = measurement_of(baseline, "the model as given, one kernel per operator, not tuned");
+  report.best = measurement_of(best, "optimised");
   // The accuracy on data is not known of either: that needs data with labels.
   report.candidates = {{"baseline", {}, report.baseline.p50_ms, {}, report.baseline.size_mb, false, ""},
                        {"optimised", {}, report.best.p50_ms, {}, report.best.size_mb, false, ""}};
-  if (!right) report.reason = "not verified: " + comparison.why_not(tolerance);
+  const auto& tolerance = options.tolerance;
+  if (!comparison.agrees(tolerance)) report.reason = "not verified: " + comparison.why_not(tolerance);
   else if (report.best.p50_ms > report.baseline.p50_ms) report.reason = "measured slower than the model as given";
   report.candidates[1].note = report.reason;
   report.kept_original = !report.reason.empty();
@@ -302,6 +300,30 @@ double load_milliseconds(const std::string& path, int threads) {
   return (measure::now_seconds() - start) * 1e3;
 }
 
+report::RunCard run_card_of(const Json& request, const Options& options, const Model& model,
+                            const std::string& database, const report::Report& report) {
+  report::RunCard card;
+  card.request = request;
+  card.request["seed"] = options.seed;  // also where none was given: what it takes to ask for the same again
+  card.request["threads"] = report.environment.threads;
+  card.command = command_line("optimize", card.request, {"model"});
+  card.started = report.created;
+  card.finished = utc_now();
+  card.inputs = hash_model_files(model.graph, model.path);
+  if (!options.data.empty()) card.inputs[options.data] = sha256_file(options.data);
+  card.versions = {{"rooftune", version()}};
+  card.seeds = {{"seed", static_cast<int64_t>(options.seed)}};
+  card.options = {{"budget_seconds", fmt::format("{}", options.budget)},
+                  {"max_rel_error", fmt::format("{}", options.tolerance.relative)},
+                  {"threads", std::to_string(report.environment.threads)},
+                  {"precisions", "fp32"},
+                  {"target", report.environment.target},
+                  {"database", database.empty() ? "none" : database},
+                  {"disabled_passes", fmt::format("{}", fmt::join(options.disabled, ","))}};
+  card.environment = report.environment;
+  return card;
+}
+
 void write_kernels(const std::string& folder, const tune::Workload& work, const tune::Tuned& tuned,
                    codegen::Codegen& codegen) {
   AtomicDirectory kernels(folder);
@@ -322,7 +344,8 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
                         {"model", "output", "dim", "target", "budget", "precisions", "max_rel_error", "disable_pass",
                          "dump_passes", "emit_kernels", "dry_run", "threads", "seed", "database", "data"});
   const Options options = parse_options(request);
-  const std::string started = utc_now();
+  report::Report report;
+  report.created = utc_now();
   const Model model = load(request);
   require_static(model);
   if (model.program) throw InputError("optimize: {} is compiled already; give the model it was made from", model.path);
@@ -330,9 +353,7 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   const int threads = target.machine.threads;
   auto codegen = codegen::cpu_codegen(target.cpu);
 
-  report::Report report;
   report.model = std::filesystem::path(model.path).filename().string();
-  report.created = started;
   const auto facts = estimate::characterize(model.graph);
   report.parameters = facts.parameters;
   report.flops = facts.flops;
@@ -360,15 +381,13 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   tuning.database = database;
   auto tuned = tune::tune(work, target.machine, *codegen, tuning);
   report.tuning_seconds = measure::now_seconds() - budget_start;
-  verify::Tolerance tolerance;
-  tolerance.relative = options.tolerance;
   const auto [best, comparison] =
-      verified_program(work, target.machine, *codegen, tuning, tuned, golden, model.graph, tolerance, progress);
+      verified_program(work, target.machine, *codegen, tuning, tuned, golden, model.graph, options.tolerance, progress);
 
   progress.report("measuring", 0, 1);
   const auto inputs = verify::InputGenerator(model.graph, options.seed + 2).next();
-  Side& returned =
-      choose(baseline, *best, comparison, golden, model.graph, inputs, tolerance, options, threads, report, cancelled);
+  measure_interleaved({&baseline, best.get()}, inputs, 3, 5, cancelled);
+  Side& returned = choose(baseline, *best, comparison, golden, model.graph, options, report);
   const bool keep = report.kept_original;
   const auto step_ms =
       step_times(keep ? std::vector<Side*>{&baseline} : std::vector<Side*>{&baseline, &returned}, inputs);
@@ -386,26 +405,9 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   exporters::find("onnx").write(keep ? model.graph : *work.graph, out.file("model.onnx"));
   write_file(out.file("tuning.jsonl"), tuning_log(work, tuned));
   report::write_report(report, out.path());
-  report::RunCard card;
-  card.request = json;
-  card.request["seed"] = options.seed;
-  card.request["threads"] = threads;
-  card.command = command_line("optimize", card.request, {"model"});
-  card.started = started;
-  card.finished = utc_now();
-  card.inputs = hash_model_files(model.graph, model.path);
-  if (!options.data.empty()) card.inputs[options.data] = sha256_file(options.data);
-  card.versions = {{"rooftune", version()}, {"codegen", codegen->version()}};
-  card.seeds = {{"seed", static_cast<int64_t>(options.seed)}};
-  card.options = {{"budget_seconds", fmt::format("{}", options.budget)},
-                  {"max_rel_error", fmt::format("{}", options.tolerance)},
-                  {"threads", std::to_string(threads)},
-                  {"precisions", "fp32"},
-                  {"target", "host"},
-                  {"database", database.empty() ? "none" : database},
-                  {"disabled_passes", fmt::format("{}", fmt::join(options.disabled, ","))}};
-  card.environment = report.environment;
-  report::write_run_card(card, out.path());
+  auto card = run_card_of(json, options, model, database, report);
+  card.versions["codegen"] = codegen->version();
+  report::write_run_card(std::move(card), out.path());
   if (!options.emit_kernels.empty()) write_kernels(options.emit_kernels, work, tuned, *codegen);
   out.commit();
   Json document = report::to_json(report);

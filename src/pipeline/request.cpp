@@ -75,8 +75,10 @@ std::vector<std::string> Request::words(const std::string& key) const {
 }
 
 uint64_t Request::seed() const {
-  if (has("seed")) return static_cast<uint64_t>(integer("seed", 0));
-  return std::random_device{}();
+  if (!has("seed")) return std::random_device{}();
+  const int64_t seed = integer("seed", 0);
+  if (seed < 0) fail("seed", "0 or a positive integer");
+  return static_cast<uint64_t>(seed);
 }
 
 double parse_duration(const std::string& text, const std::string& what) {
@@ -120,21 +122,23 @@ std::string shell_quoted(const std::string& word) {
 }  // namespace
 
 std::string command_line(const std::string& command, const Json& request, const std::vector<std::string>& positional) {
-  std::string line = "rooftune " + command;
-  const auto word = [](const Json& value) {
-    return shell_quoted(value.is_string() ? value.get<std::string>() : value.dump());
+  std::vector<std::string> words{"rooftune", command};
+  const auto add = [&](const Json& value) {
+    words.push_back(shell_quoted(value.is_string() ? value.get<std::string>() : value.dump()));
   };
   for (const auto& key : positional)
-    if (request.contains(key)) line += " " + word(request[key]);
+    if (request.contains(key)) add(request[key]);
   for (const auto& [key, value] : request.items()) {
     if (value.is_null() || value == false || std::find(positional.begin(), positional.end(), key) != positional.end())
       continue;
-    std::string option = " --" + key;
+    std::string option = fmt::format("--{}", key);
     std::replace(option.begin(), option.end(), '_', '-');
-    for (const auto& one : value.is_array() ? value : Json::array({value}))
-      line += one == true ? option : option + " " + word(one);
+    for (const auto& one : value.is_array() ? value : Json::array({value})) {
+      words.push_back(option);
+      if (one != true) add(one);
+    }
   }
-  return line;
+  return fmt::format("{}", fmt::join(words, " "));
 }
 
 std::map<std::string, std::string> parse_pairs(const std::vector<std::string>& pairs, const std::string& what) {

@@ -97,6 +97,7 @@ TEST(Request, WordsAreSplitAtCommas) {
 TEST(Request, ASeedOfZeroIsASeed) {
   const Request given({{"seed", 0}}, "cmd", {"seed"}), absent(Json::object(), "cmd", {"seed"});
   EXPECT_EQ(given.seed(), 0u);
+  EXPECT_TRUE(mentions(message([] { (void)Request({{"seed", -3}}, "cmd", {"seed"}).seed(); }), "'seed'"));
   std::set<uint64_t> fresh;
   for (int i = 0; i < 8; ++i) fresh.insert(absent.seed());
   EXPECT_GT(fresh.size(), 6u);
