@@ -18,7 +18,8 @@ void add_optimize(CLI::App& app, Command& command) {
   list_option(command, "--disable-pass", "disable_pass", "leave a pass out (may be repeated)");
   text_option(command, "--dump-passes", "dump_passes", "folder for the graph after every pass");
   text_option(command, "--emit-kernels", "emit_kernels", "folder for kernels, schedules and generated code");
-  text_option(command, "--database", "database", "tuning database (default: in the cache folder)");
+  text_option(command, "--database", "database",
+              "tuning database, or a tuning.jsonl to read (default: in the cache folder)");
   text_option(command, "--data", "data", "verify on these inputs, too (.npz, one array per input)");
   flag_option(command, "--dry-run", "dry_run", "show the tasks; tune and write nothing");
   command.print = [](const Json& r) {

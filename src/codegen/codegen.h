@@ -13,7 +13,8 @@ namespace rooftune::codegen {
 
 struct CpuTarget {
   std::string triple = "x86_64-pc-linux-gnu";
-  std::string cpu;       // LLVM's name ("znver4"), empty: generic for the feature level
+  std::string cpu;       // LLVM's name of the feature level: whatever runs name() must run it ("x86-64-v4")
+  std::string tune;      // LLVM's name of the processor whose timings count ("znver4"); empty: none in particular
   std::string features;  // LLVM feature string
   int vector_bits = 512;
   int vector_registers = 32;

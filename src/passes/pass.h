@@ -2,13 +2,13 @@
 // its own, whose header comment says why it stands at its place in the order. The manager gives every pass the same
 // services for nothing: timing, verification, type inference, disabling by name, dumps, progress and cancellation.
 #pragma once
-#include <atomic>
 #include <filesystem>
 #include <functional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "base/progress.h"
 #include "ir/graph.h"
 
 namespace rooftune::passes {
@@ -32,7 +32,7 @@ struct PassOptions {
   std::set<std::string> disabled;  // names of passes; InputError for one that is unknown
   std::filesystem::path dump_dir;  // 00_input.txt and NN_<pass>.txt, the graph after each pass; empty: no dumps
   std::function<void(const std::string& pass, double done)> progress;  // before each pass; `done` of 1
-  const std::atomic<bool>* cancel = nullptr;  // true: no further pass is started (the graph is valid all the same)
+  const Cancelled* cancelled = nullptr;  // requested: no further pass is started (the graph is valid all the same)
 };
 
 struct PassRecord {

@@ -60,7 +60,7 @@ std::vector<PassRecord> run_passes(Graph& graph, const std::vector<Pass>& passes
   if (!options.dump_dir.empty()) dump(graph, options.dump_dir, 0, "input");
   for (size_t i = 0; i < passes.size(); ++i) {
     const Pass& pass = passes[i];
-    if (options.cancel && options.cancel->load()) break;
+    if (options.cancelled && options.cancelled->requested()) break;
     if (options.disabled.count(pass.name)) continue;
     if (options.progress) options.progress(pass.name, static_cast<double>(i) / static_cast<double>(passes.size()));
     PassRecord record{.name = pass.name, .nodes_before = count_nodes(graph)};

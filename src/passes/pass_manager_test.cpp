@@ -78,9 +78,9 @@ TEST(PassManager, SaysWhereDumpsCannotBeWritten) {
 
 TEST(PassManager, StopsBetweenPasses) {
   Graph graph = small_model();
-  std::atomic<bool> cancel = false;
-  const auto records =
-      run_passes(graph, {.progress = [&](const std::string&, double) { cancel = true; }, .cancel = &cancel});
+  Cancelled cancelled;
+  const auto records = run_passes(
+      graph, {.progress = [&](const std::string&, double) { cancelled.request(); }, .cancelled = &cancelled});
   EXPECT_EQ(records.size(), 1U);
   ir::verify(graph);
 }

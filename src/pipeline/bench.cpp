@@ -162,7 +162,7 @@ Json bench(const Json& json, Progress& progress, const Cancelled& cancelled) {
   const auto inputs = read_inputs(model.graph, request.texts("input"), seed);
   progress.report("compiling", 0, 0);
   const double start = measure::now_seconds();
-  const runtime::Executable executable(compile(model, target));
+  const runtime::Executable executable(compile(model, target), target.machine.threads);
   auto context = executable.make_context(target.machine.threads);
   const double own_load_ms = model.load_ms + (measure::now_seconds() - start) * 1e3;
   const Match match{model, inputs, executable, *context, target.machine.threads, cancelled};

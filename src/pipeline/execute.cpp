@@ -72,7 +72,7 @@ Json run(const Json& json, Progress& progress, const Cancelled& cancelled) {
   const uint64_t seed = request.seed();
   const auto inputs = read_inputs(model.graph, request.texts("input"), seed);
   progress.report("compiling", 0, 2);
-  const runtime::Executable executable(compile(model, target));
+  const runtime::Executable executable(compile(model, target), target.machine.threads);
   auto context = executable.make_context(threads);
   progress.report("running", 1, 2);
   if (cancelled.requested()) throw EnvironmentError("interrupted before {} was run", model.path);
@@ -112,7 +112,7 @@ Json profile(const Json& json, Progress& progress, const Cancelled& cancelled) {
   const uint64_t seed = request.seed();
   const auto inputs = read_inputs(model.graph, request.texts("input"), seed);
   progress.report("compiling", 0, 2);
-  const runtime::Executable executable(compile(model, target));
+  const runtime::Executable executable(compile(model, target), target.machine.threads);
   auto context = executable.make_context(threads);
   const auto& program = executable.program();
   std::vector<ir::Tensor> outputs;
@@ -168,7 +168,8 @@ Json verify(const Json& json, Progress& progress, const Cancelled& cancelled) {
   const auto target = host_target(request);
   const int threads = target.machine.threads;
   progress.report("compiling", 0, 2);
-  const runtime::Executable first(compile(a, target)), second(compile(b, target));
+  const runtime::Executable first(compile(a, target), target.machine.threads),
+      second(compile(b, target), target.machine.threads);
   auto first_context = first.make_context(threads), second_context = second.make_context(threads);
   verify::Tolerance tolerance;
   tolerance.relative = request.number("max_rel_error", 1e-4);

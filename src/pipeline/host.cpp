@@ -15,9 +15,11 @@ HostTarget host_target(const Request& request) {
   target.host = hardware::detect_host();
   const std::string isa = target.host.isa();
   if (isa == "avx512") {
-    // Family 25, model 16 and up is Zen 4: its schedules differ from the generic level's (no fast gathers, 512-bit
-    // operations in two halves).
-    target.cpu.cpu = target.host.vendor == "AuthenticAMD" && target.host.family >= 25 ? "znver4" : "x86-64-v4";
+    // The level only, so that a package runs wherever its target says; timings are this processor's. Family 25, model
+    // 16 and up is Zen 4: its schedules differ from the generic level's (no fast gathers, 512-bit operations in two
+    // halves).
+    target.cpu.cpu = "x86-64-v4";
+    if (target.host.vendor == "AuthenticAMD" && target.host.family >= 25) target.cpu.tune = "znver4";
   } else if (isa == "avx2") {
     target.cpu.cpu = "x86-64-v3";
     target.cpu.vector_bits = 256;

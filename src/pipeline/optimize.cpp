@@ -74,7 +74,7 @@ Options parse_options(const Request& request) {
 /// One program under measurement.
 struct Side {
   explicit Side(runtime::Program program, int threads)
-      : executable(std::move(program)), context(executable.make_context(threads)) {}
+      : executable(std::move(program), threads), context(executable.make_context(threads)) {}
   runtime::Executable executable;
   std::unique_ptr<runtime::Context> context;
   std::vector<ir::Tensor> outputs;
@@ -87,8 +87,9 @@ void measure_interleaved(std::vector<Side*> sides, const std::vector<ir::Tensor>
                          const Cancelled& cancelled) {
   for (auto* side : sides) side->run(inputs);
   const double start = measure::now_seconds();
-  for (int round = 0;
-       round < least || (measure::now_seconds() - start < seconds && round < 2000 && !cancelled.requested()); ++round) {
+  for (int round = 0; round < (cancelled.requested() ? 1 : least) ||
+                      (measure::now_seconds() - start < seconds && round < 2000 && !cancelled.requested());
+       ++round) {
     for (auto* side : sides) {
       const double t = measure::now_seconds();
       side->run(inputs);
@@ -114,10 +115,11 @@ report::Measurement measurement_of(const Side& side, const std::string& label) {
 }
 
 /// Median milliseconds of every side's steps; A B A B …, so that both see the same machine.
-std::vector<std::vector<double>> step_times(const std::vector<Side*>& sides, const std::vector<ir::Tensor>& inputs) {
+std::vector<std::vector<double>> step_times(const std::vector<Side*>& sides, const std::vector<ir::Tensor>& inputs,
+                                            const Cancelled& cancelled) {
   constexpr int kRuns = 5;
   std::vector<std::vector<std::vector<double>>> times(sides.size());  // by side and step
-  for (int r = 0; r < kRuns; ++r)
+  for (int r = 0; r < kRuns && (r == 0 || !cancelled.requested()); ++r)
     for (size_t s = 0; s < sides.size(); ++s) {
       const auto steps = sides[s]->executable.profile(*sides[s]->context, inputs, sides[s]->outputs);
       times[s].resize(steps.size());
@@ -235,10 +237,12 @@ std::string database_path(const Options& options) {
 }
 
 /// The graph after passes, and what they did.
-ir::Graph run_passes(const ir::Graph& original, const Options& options, report::Report& report, Progress& progress) {
+ir::Graph run_passes(const ir::Graph& original, const Options& options, report::Report& report, Progress& progress,
+                     const Cancelled& cancelled) {
   ir::Graph graph = original.clone();
   passes::PassOptions pass_options;
   pass_options.disabled = options.disabled;
+  pass_options.cancelled = &cancelled;
   pass_options.progress = [&](const std::string& pass, double done) { progress.report("pass " + pass, done, 1); };
   std::optional<AtomicDirectory> dumps;
   if (!options.dump_passes.empty() && !options.dry_run)
@@ -295,7 +299,7 @@ Side& choose(Side& baseline, Side& best, const verify::Comparison& comparison, c
 /// Milliseconds until a package is ready to run.
 double load_milliseconds(const std::string& path, int threads) {
   const double start = measure::now_seconds();
-  const runtime::Executable executable(runtime::load(path));
+  const runtime::Executable executable(runtime::load(path), threads);
   const auto context = executable.make_context(threads);
   return (measure::now_seconds() - start) * 1e3;
 }
@@ -363,13 +367,10 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
 
   if (!options.dry_run) require_writable(options);
   const std::string database = options.dry_run ? "" : database_path(options);
-  const auto work = tune::make_workload(run_passes(model.graph, options, report, progress), target.machine);
+  const auto work = tune::make_workload(run_passes(model.graph, options, report, progress, cancelled), target.machine);
   if (options.dry_run) return describe_tasks(report.model, work);
 
   const auto golden = golden_runs(model.graph, options, progress, cancelled);
-  // The baseline: the model as given, every operator by itself.
-  progress.report("baseline", 0, 1);
-  Side baseline(compile(model, target, false), threads);
   const double budget_start = measure::now_seconds();
   tune::TuneOptions tuning;
   tuning.budget_seconds = options.budget;
@@ -383,14 +384,21 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   report.tuning_seconds = measure::now_seconds() - budget_start;
   const auto [best, comparison] =
       verified_program(work, target.machine, *codegen, tuning, tuned, golden, model.graph, options.tolerance, progress);
+  // The baseline: the model as given, every operator by itself. Made late, so that it takes no memory during tuning.
+  progress.report("baseline", 0, 1);
+  Side baseline(compile(model, target, false), threads);
 
   progress.report("measuring", 0, 1);
   const auto inputs = verify::InputGenerator(model.graph, options.seed + 2).next();
+  const measure::LoadMonitor load;
   measure_interleaved({&baseline, best.get()}, inputs, 3, 5, cancelled);
+  const double foreign_share = load.foreign_share();
+  if (foreign_share > measure::kQuietShare)
+    log_warning("other work took {:.0f} % of the machine while the result was measured", 100 * foreign_share);
   Side& returned = choose(baseline, *best, comparison, golden, model.graph, options, report);
   const bool keep = report.kept_original;
   const auto step_ms =
-      step_times(keep ? std::vector<Side*>{&baseline} : std::vector<Side*>{&baseline, &returned}, inputs);
+      step_times(keep ? std::vector<Side*>{&baseline} : std::vector<Side*>{&baseline, &returned}, inputs, cancelled);
   const auto& program = returned.executable.program();
   report.operators = operator_rows(model.graph, {baseline.executable.program(), step_ms.front()},
                                    {program, step_ms.back()}, work, keep ? nullptr : &tuned, threads);
@@ -403,7 +411,7 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   runtime::save(program, out.file("model.rt"));
   report.best.load_ms = load_milliseconds(out.file("model.rt"), threads);
   exporters::find("onnx").write(keep ? model.graph : *work.graph, out.file("model.onnx"));
-  write_file(out.file("tuning.jsonl"), tuning_log(work, tuned));
+  write_file(out.file("tuning.jsonl"), tuning_log(work, tuned, *codegen, tuning));
   report::write_report(report, out.path());
   auto card = run_card_of(json, options, model, database, report);
   card.versions["codegen"] = codegen->version();
@@ -412,6 +420,7 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   out.commit();
   Json document = report::to_json(report);
   document["output"] = options.directory;
+  document["foreign_share"] = {{"tuning", tuned.foreign_share}, {"measuring", foreign_share}};
   document["seed"] = options.seed;
   return document;
 }

@@ -199,15 +199,15 @@ double constant_mb(const runtime::Program& program) {
   return bytes / 1e6;
 }
 
-std::string tuning_log(const tune::Workload& work, const tune::Tuned& tuned) {
+std::string tuning_log(const tune::Workload& work, const tune::Tuned& tuned, const codegen::Codegen& codegen,
+                       const tune::TuneOptions& tuning) {
   std::string lines;
+  const auto entries = tune::entries(work, tuned, codegen, tuning);
   for (size_t t = 0; t < work.tasks.size(); ++t) {
-    const auto& variant = work.tasks[t].variants[tuned.choices[t].variant];
-    Json line = {
-        {"task", work.tasks[t].name},     {"key", work.tasks[t].key},
-        {"algorithm", variant.algorithm}, {"schedule", kernel::print(variant.kernel, tuned.choices[t].schedule)},
-        {"trials", tuned.logs[t].trials}, {"from_database", tuned.logs[t].from_database}};
-    if (!tuned.logs[t].top.empty()) line["measured_ms"] = tuned.logs[t].top[0].measured_ms;
+    Json line = tune::to_json(entries[t]);
+    line["task"] = work.tasks[t].name;
+    line["trials"] = tuned.logs[t].trials;
+    line["from_database"] = tuned.logs[t].from_database;
     lines += line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
   }
   return lines;

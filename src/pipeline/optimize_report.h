@@ -34,8 +34,10 @@ std::vector<report::Task> task_rows(const tune::Workload& work, const tune::Tune
 std::vector<report::MemoryPoint> memory_timeline(const runtime::Program& program, int threads);
 double constant_mb(const runtime::Program& program);
 
-/// tuning.jsonl: one line per task.
-std::string tuning_log(const tune::Workload& work, const tune::Tuned& tuned);
+/// tuning.jsonl: a line per task that says what the tuning database keeps of it (so that --database reads it), and how it
+/// was found.
+std::string tuning_log(const tune::Workload& work, const tune::Tuned& tuned, const codegen::Codegen& codegen,
+                       const tune::TuneOptions& tuning);
 
 /// SHA-256 of a model's file and of the files beside it that hold its weights, by path.
 std::map<std::string, std::string> hash_model_files(const ir::Graph& graph, const std::string& path);

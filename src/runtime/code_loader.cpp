@@ -21,10 +21,14 @@ bool processor_has(const std::string& feature) {
   // The builtin takes literals only.
 #define RT_FEATURE(text, literal) \
   if (feature == text) return __builtin_cpu_supports(literal);
-  if (feature == "avx512")  // the level: what every AVX-512 server processor has
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
-  if (feature == "avx2") return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  // The levels x86-64-v3 and -v4, for which code is generated.
+  if (feature == "avx2")
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+           __builtin_cpu_supports("bmi2");
+  if (feature == "avx512")
+    return processor_has("avx2") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
   RT_FEATURE("avx512vnni", "avx512vnni")
   RT_FEATURE("avx512bf16", "avx512bf16")
   RT_FEATURE("sse4", "sse4.2")

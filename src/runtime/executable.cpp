@@ -150,7 +150,7 @@ void Executable::Impl::bind_steps() {
 }
 
 /// Packs constants as the kernels want them. Steps that run the same kernel on the same constants share the result.
-void Executable::Impl::prepare() {
+void Executable::Impl::prepare(int most_threads) {
   struct Key {
     int code_object, kernel;
     std::vector<int> constants;
@@ -165,8 +165,8 @@ void Executable::Impl::prepare() {
   }
   if (total == 0) return;
   constexpr size_t kWorthThreads = size_t{4} << 20;
-  const int threads =
-      total < kWorthThreads ? 1 : std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 16);
+  if (most_threads <= 0) most_threads = static_cast<int>(std::thread::hardware_concurrency());
+  const int threads = total < kWorthThreads ? 1 : std::clamp(most_threads, 1, 16);
   ThreadPool pool(threads);
   for (size_t i = 0; i < steps.size(); ++i) {
     const Step& step = program.steps[i];
@@ -227,7 +227,7 @@ void Executable::Impl::find_dead_dynamic() {
     if (last[s] >= 0) steps[static_cast<size_t>(last[s])].dynamic_dead.push_back(static_cast<int>(s));
 }
 
-Executable::Executable(Program program) : impl_(std::make_unique<Impl>()) {
+Executable::Executable(Program program, int threads) : impl_(std::make_unique<Impl>()) {
   impl_->program = std::move(program);
   validate(impl_->program);
   const Program& p = impl_->program;
@@ -246,7 +246,7 @@ Executable::Executable(Program program) : impl_(std::make_unique<Impl>()) {
   }
   impl_->bind_constants();
   impl_->bind_steps();
-  impl_->prepare();
+  impl_->prepare(threads);
   impl_->release_prepared_constants();
   impl_->find_dead_dynamic();
 }

@@ -82,9 +82,9 @@ class Context {
 
 class Executable {
  public:
-  /// Takes a program whose memory is planned, loads its code and runs its prepare phases. EnvironmentError where this
-  /// machine cannot run the code.
-  explicit Executable(Program program);
+  /// Takes a program whose memory is planned, loads its code and runs its prepare phases, on up to `threads` threads (0:
+  /// as many as the machine has). EnvironmentError where this machine cannot run the code.
+  explicit Executable(Program program, int threads = 0);
   ~Executable();
   Executable(Executable&&) noexcept;
 

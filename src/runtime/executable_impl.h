@@ -59,7 +59,7 @@ struct Executable::Impl {
 
   void bind_constants();
   void bind_steps();
-  void prepare();
+  void prepare(int threads);
   void release_prepared_constants() const;
   void find_dead_dynamic();
 };

@@ -76,6 +76,27 @@ TEST(Executable, PreparesConstantsOnce) {
   EXPECT_LT(relative_error(run_one(executable, *context, x), expected), 1e-5);
 }
 
+TEST(Executable, PreparesOnNoMoreThreadsThanItIsTold) {
+  Builder b;
+  b.step(Builder::note_threads, {-1, b.output()});
+  const Program program = b.build();
+  const auto threads_used = [&](int threads) {
+    const Executable executable(program, threads);
+    const auto context = executable.make_context(1);
+    Tensors outputs;
+    executable.run(*context, {}, outputs);
+    std::set<uint64_t> places;
+    for (int64_t n = 0; n < testing::kColumns; ++n) {
+      uint64_t place;
+      std::memcpy(&place, outputs[0].raw() + n * 8, 8);
+      places.insert(place);
+    }
+    return places.size();
+  };
+  EXPECT_EQ(threads_used(1), 1u);
+  EXPECT_EQ(threads_used(3), 3u);
+}
+
 TEST(Executable, ConcurrentRunsWithTheirOwnContextsAgree) {
   const Executable executable(Everything().program);
   constexpr int kCallers = 4;

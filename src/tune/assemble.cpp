@@ -12,18 +12,24 @@ class Assembler {
  public:
   Assembler(const Workload& workload, const std::vector<Choice>& choices) : work_(workload), choices_(choices) {}
 
-  runtime::Program assemble(codegen::Codegen& codegen) {
-    std::vector<codegen::Job> jobs;
-    for (size_t t = 0; t < work_.tasks.size(); ++t)
-      jobs.push_back({&work_.tasks[t].variants[choices_[t].variant].kernel, &choices_[t].schedule});
+  /// `most`: tasks in one code object.
+  std::optional<runtime::Program> assemble(codegen::Codegen& codegen, size_t most, const std::function<bool()>& stop) {
+    const size_t tasks = work_.tasks.size();
+    in_object_ = std::max<size_t>(1, std::min(most, tasks));
+    for (size_t begin = 0; begin < tasks; begin += in_object_) {
+      if (stop && stop()) return std::nullopt;
+      std::vector<codegen::Job> jobs;
+      for (size_t t = begin; t < std::min(begin + in_object_, tasks); ++t)
+        jobs.push_back({&work_.tasks[t].variants[choices_[t].variant].kernel, &choices_[t].schedule});
+      program_.code.push_back(codegen.compile(jobs));
+    }
     program_.graph = std::make_shared<ir::Graph>(work_.graph->clone());
-    if (!jobs.empty()) program_.code.push_back(codegen.compile(jobs));
     const auto& graph = *work_.graph;
     for (ir::ValueId v : graph.inputs) program_.inputs.push_back(slot_of(v));
     for (size_t g = 0; g < work_.partition.groups.size(); ++g) add_step(g);
     for (ir::ValueId v : graph.outputs) program_.outputs.push_back(slot_of(v));
     runtime::plan_memory(program_);
-    return std::move(program_);
+    return std::optional(std::move(program_));
   }
 
  private:
@@ -80,8 +86,15 @@ class Assembler {
     slot.layout = layout;
     slot.bytes = bytes;
     const size_t element = ir::byte_size(tensor.dtype(), 1);
-    slot.constant = ir::Tensor(tensor.dtype(), {static_cast<int64_t>(bytes / element)});
-    kernel::pack(tensor.raw(), tensor.shape(), layout, element, slot.constant.raw());
+    const std::vector<int64_t> elements = {static_cast<int64_t>(bytes / element)};
+    auto& shared = (*work_.packed)[key];
+    if (auto storage = shared.lock(); storage && storage->size() >= bytes) {
+      slot.constant = ir::Tensor(tensor.dtype(), elements, std::move(storage));
+    } else {
+      slot.constant = ir::Tensor(tensor.dtype(), elements);
+      kernel::pack(tensor.raw(), tensor.shape(), layout, element, slot.constant.raw());
+      shared = slot.constant.storage();
+    }
     program_.slots.push_back(std::move(slot));
     return packed_[key] = static_cast<int>(program_.slots.size()) - 1;
   }
@@ -112,9 +125,10 @@ class Assembler {
     const auto& kernel = task.variants[choices_[static_cast<size_t>(t)].variant].kernel;
     const auto& values = work_.values_of_group[g];
     if (alias(kernel, values)) return;
-    const auto& compiled = program_.code[0].kernels[static_cast<size_t>(t)];
-    step.code_object = 0;
-    step.kernel = t;
+    step.code_object = t / static_cast<int>(in_object_);
+    step.kernel = t % static_cast<int>(in_object_);
+    const auto& compiled =
+        program_.code[static_cast<size_t>(step.code_object)].kernels[static_cast<size_t>(step.kernel)];
     for (size_t b = 0; b < kernel.buffers.size(); ++b) {
       const ir::ValueId v = b < values.size() ? values[b] : ir::kNone;
       if (v == ir::kNone) step.slots.push_back(-1);
@@ -155,6 +169,7 @@ class Assembler {
 
   const Workload& work_;
   const std::vector<Choice>& choices_;
+  size_t in_object_ = 1;  // tasks
   runtime::Program program_;
   std::map<ir::ValueId, int> slots_;
   std::map<std::pair<ir::ValueId, std::string>, int> packed_;
@@ -164,7 +179,14 @@ class Assembler {
 
 runtime::Program assemble(const Workload& workload, const std::vector<Choice>& choices, codegen::Codegen& codegen) {
   RT_CHECK(choices.size() == workload.tasks.size());
-  return Assembler(workload, choices).assemble(codegen);
+  return *Assembler(workload, choices).assemble(codegen, workload.tasks.size(), {});
+}
+
+std::optional<runtime::Program> assemble_unless(const Workload& workload, const std::vector<Choice>& choices,
+                                                codegen::Codegen& codegen, const std::function<bool()>& stop) {
+  constexpr size_t kTasksAtATime = 8;
+  RT_CHECK(choices.size() == workload.tasks.size());
+  return Assembler(workload, choices).assemble(codegen, kTasksAtATime, stop);
 }
 
 }  // namespace rooftune::tune

@@ -25,6 +25,13 @@ uint64_t parse_hex(const std::string& text, const std::string& source) {
 
 }  // namespace
 
+Json to_json(const Entry& e) {
+  // The key in hexadecimal: a number of 64 bits is more than most readers of JSON keep.
+  return {{"kernel", to_hex(e.key.kernel)}, {"machine", e.key.machine},      {"threads", e.key.threads},
+          {"codegen", e.key.codegen},       {"algorithm", e.algorithm},      {"schedule", e.schedule},
+          {"measured_ms", e.measured_ms},   {"predicted_ms", e.predicted_ms}};
+}
+
 /// A prepared statement; ends with its scope.
 struct Database::Statement {
   Statement(const Database& database, const char* sql) : db(database) {
@@ -81,9 +88,10 @@ void Database::run(const char* sql) const {
 }
 
 Database::Database(std::string path) : path_(std::move(path)) {
+  const bool lines = path_.ends_with(".jsonl");
   try {
-    if (sqlite3_open_v2(path_.c_str(), &handle_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX,
-                        nullptr) != SQLITE_OK)
+    if (sqlite3_open_v2(lines ? ":memory:" : path_.c_str(), &handle_,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX, nullptr) != SQLITE_OK)
       fail("opening it");
     sqlite3_busy_timeout(handle_, 10000);
     auto number = [&](const char* pragma) {
@@ -102,6 +110,7 @@ Database::Database(std::string path) : path_(std::move(path)) {
         " codegen TEXT NOT NULL, algorithm TEXT NOT NULL, schedule TEXT NOT NULL, measured_ms REAL NOT NULL,"
         " predicted_ms REAL NOT NULL, PRIMARY KEY (kernel, machine, threads, codegen)) WITHOUT ROWID;");
     run(fmt::format("PRAGMA application_id={}; PRAGMA user_version={}; COMMIT;", kApplication, kFormat).c_str());
+    if (lines) import_jsonl(path_);
   } catch (...) {
     sqlite3_close(handle_);
     throw;
@@ -139,12 +148,7 @@ std::vector<Entry> Database::all() const {
 
 void Database::export_jsonl(const std::string& path) const {
   std::string text;
-  for (const auto& e : all()) {
-    const Json line = {{"kernel", to_hex(e.key.kernel)}, {"machine", e.key.machine},      {"threads", e.key.threads},
-                       {"codegen", e.key.codegen},       {"algorithm", e.algorithm},      {"schedule", e.schedule},
-                       {"measured_ms", e.measured_ms},   {"predicted_ms", e.predicted_ms}};
-    text += line.dump() + "\n";
-  }
+  for (const auto& e : all()) text += to_json(e).dump() + "\n";
   write_file(path, text);
 }
 

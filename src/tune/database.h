@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
+
 struct sqlite3;
 
 namespace rooftune::tune {
@@ -27,10 +29,13 @@ struct Entry {
   bool operator==(const Entry&) const = default;
 };
 
+Json to_json(const Entry& entry);
+
 class Database {
  public:
   /// Opens or makes the file. InputError naming it where it is damaged or something else than a tuning database;
-  /// EnvironmentError where it cannot be made.
+  /// EnvironmentError where it cannot be made. A path that ends with .jsonl is what export_jsonl or `optimize` wrote: its
+  /// entries are read, and what is put later is forgotten with this object.
   explicit Database(std::string path);
   ~Database();
   Database(const Database&) = delete;
@@ -41,8 +46,8 @@ class Database {
   void remove(const EntryKey& key);  // no error where there is none
   std::vector<Entry> all() const;    // ordered by key
 
-  /// One JSON object per line. `import` returns how many entries it read; InputError naming file and line of a bad one,
-  /// and then nothing was imported.
+  /// One JSON object per line, as to_json makes it, perhaps with more fields. `import` returns how many entries it read;
+  /// InputError naming file and line of a bad one, and then nothing was imported.
   void export_jsonl(const std::string& path) const;
   size_t import_jsonl(const std::string& path);
 

@@ -517,7 +517,7 @@ TEST_F(Real, TheWholeModelRefusesWhatIsSlowerOrUnproven) {
   const double ages = 1e12;
   {
     WholeModel whole(work, *codegen, 1, 1);
-    ASSERT_TRUE(whole.add(start));
+    ASSERT_EQ(whole.add(start), WholeModel::Added::yes);
     EXPECT_TRUE(same_choices(whole.better(start, slow, promising, ages), start)) << "whatever they took alone";
     EXPECT_TRUE(same_choices(whole.better(start, slow, promising, 0), start)) << "no time to see";
     EXPECT_TRUE(same_choices(whole.better(start, slow, clear, 0), slow)) << "no time to see, but beyond doubt";
@@ -553,6 +553,110 @@ TEST_F(Real, AWrongDatabaseEntryDoesNotStay) {
   EXPECT_TRUE(same_choices(tuned.choices, first));
   options.budget_seconds = 0;
   EXPECT_FALSE(tune(work, machine, crashing, options).logs[0].from_database) << "its entries are gone";
+}
+
+/// Runs another code generator and counts what it is asked for.
+class Counting : public codegen::Codegen {
+ public:
+  explicit Counting(codegen::Codegen& good) : good_(good) {}
+  codegen::CodeObject compile(const std::vector<codegen::Job>& list) override {
+    jobs += list.size();
+    return good_.compile(list);
+  }
+  std::string dump(const codegen::Job& job, const std::string& form) override { return good_.dump(job, form); }
+  std::string version() const override { return good_.version(); }
+  size_t jobs = 0;
+
+ private:
+  codegen::Codegen& good_;
+};
+
+TEST_F(Real, CodeGenerationCanBeStopped) {
+  Counting counting(*codegen);
+  const auto start = untuned(work, machine).choices;
+  bool stopped = true;
+  WholeModel whole(work, counting, 1, 1, [&] { return stopped; });
+  EXPECT_EQ(whole.add(start), WholeModel::Added::stopped);
+  EXPECT_TRUE(whole.empty());
+  EXPECT_EQ(counting.jobs, 0u);
+  stopped = false;
+  EXPECT_EQ(whole.add(start), WholeModel::Added::yes);
+  EXPECT_EQ(counting.jobs, work.tasks.size());
+}
+
+TEST_F(Real, ProgramsSharePackedConstants) {
+  const auto choices = untuned(work, machine).choices;
+  size_t packed = 0;
+  {
+    const auto one = assemble(work, choices, *codegen), two = *assemble_unless(work, choices, *codegen, {});
+    ASSERT_EQ(one.slots.size(), two.slots.size());
+    for (size_t s = 0; s < one.slots.size(); ++s) {
+      if (one.slots[s].kind != runtime::Slot::Kind::constant) continue;
+      EXPECT_EQ(one.slots[s].constant.raw(), two.slots[s].constant.raw()) << one.slots[s].name;
+      packed += one.slots[s].layout.axes().empty() ? 0 : 1;
+    }
+  }
+  EXPECT_GT(packed, 0u);
+  for (const auto& [key, storage] : *work.packed) EXPECT_TRUE(storage.expired()) << "nobody needs it any more";
+}
+
+/// Passes real measurements on and writes them down, or gives them once more.
+class Tape : public MeasurementSource {
+ public:
+  explicit Tape(MeasurementSource* real) : real_(real) {}
+  void rewind() { real_ = nullptr, at_second_ = at_result_ = 0; }
+  double seconds() override {
+    if (real_ != nullptr) seconds_.push_back(real_->seconds());
+    return seconds_.at(at_second_++);
+  }
+  std::vector<Measured> measure(const Batch& batch) override {
+    if (real_ != nullptr) results_.push_back(real_->measure(batch));
+    return results_.at(at_result_++);
+  }
+
+ private:
+  MeasurementSource* real_;
+  std::vector<double> seconds_;
+  std::vector<std::vector<Measured>> results_;
+  size_t at_second_ = 0, at_result_ = 0;
+};
+
+TEST_F(Real, TheSameSeedAndMeasurementsGiveTheSameSchedules) {
+  ProcessMeasurer real(work, *codegen, {.threads = 1, .seed = 3});
+  Tape tape(&real);
+  LoopInput input;
+  input.tasks = &work.tasks;
+  input.machine = machine;
+  input.start = untuned(work, machine).choices;
+  input.seed = 5;
+  input.deadline = real.seconds() + 3;
+  const auto first = tune_loop(input, tape);
+  tape.rewind();
+  const auto second = tune_loop(input, tape);
+  EXPECT_TRUE(same_choices(first.choices, second.choices));
+  EXPECT_EQ(first.ms, second.ms);
+  EXPECT_GT(first.logs[0].trials, 3);
+}
+
+/// What `optimize` writes is read back: the same schedules, nothing measured.
+TEST_F(Real, TunedSchedulesAreReadFromLines) {
+  TempDirectory folder;
+  TuneOptions options;
+  options.threads = 1;
+  options.machine = "test";
+  Tuned tuned = untuned(work, machine);
+  for (size_t t = 0; t < work.tasks.size(); ++t) tuned.choices[t] = slow_choice(work.tasks[t], machine);
+  tuned.ms.assign(work.tasks.size(), 0.5);
+  ASSERT_FALSE(same_choices(tuned.choices, untuned(work, machine).choices));
+  std::string lines;
+  for (const auto& entry : entries(work, tuned, *codegen, options)) lines += to_json(entry).dump() + "\n";
+  options.database = folder.file("tuning.jsonl");
+  write_file(options.database, lines);
+  const Tuned again = tune(work, machine, *codegen, options);
+  EXPECT_TRUE(same_choices(again.choices, tuned.choices));
+  EXPECT_EQ(again.ms, tuned.ms);
+  forget(work, *codegen, options);
+  EXPECT_EQ(read_file(options.database), lines) << "it is read and not changed";
 }
 
 TEST_F(Real, ADatabaseThatCannotBeWrittenToIsNoDisaster) {

@@ -61,7 +61,15 @@ class Tuning {
       result_.choices[t] = std::move(*recalled);
       result_.ms[t] = entry->measured_ms;
     }
+    if (!recalled_ && options_.database.ends_with(".jsonl"))
+      log_warning("tune: nothing in {} is for this model, machine, number of threads and code generator",
+                  options_.database);
+    const measure::LoadMonitor load;
     if (options_.budget_seconds > 0 && !work_.tasks.empty()) search();
+    result_.foreign_share = load.foreign_share();
+    if (options_.budget_seconds > 0 && result_.foreign_share > measure::kQuietShare)
+      log_warning("tune: other work took {:.0f} % of the machine meanwhile: more may have been found without it",
+                  100 * result_.foreign_share);
     for (size_t t = 0; t < work_.tasks.size(); ++t)
       result_.predicted_ms[t] =
           predict_ms(work_.tasks[t].variants[result_.choices[t].variant].kernel, result_.choices[t].schedule, machine_);
@@ -74,11 +82,12 @@ class Tuning {
 
   void search() {
     const double end = begin_ + options_.budget_seconds;
-    WholeModel whole(work_, codegen_, options_.threads, options_.seed);
+    WholeModel whole(work_, codegen_, options_.threads, options_.seed,
+                     [&] { return cancelled() || measure::now_seconds() > end; });
     // The start's program: what it took to make is what making another one takes. It also says where the time goes.
     double reserve = 0;
     if (options_.budget_seconds >= whole.least_seconds()) {
-      if (!whole.add(result_.choices, recalled_)) {
+      if (whole.add(result_.choices, recalled_) == WholeModel::Added::does_not_run) {
         log_warning("tune: the program of the database's choices does not run; they are not used");
         forget(work_, codegen_, options_);
         result_ = untuned(work_, machine_);
@@ -159,18 +168,25 @@ bool same_choices(const std::vector<Choice>& a, const std::vector<Choice>& b) {
   });
 }
 
+std::vector<Entry> entries(const Workload& workload, const Tuned& tuned, const codegen::Codegen& codegen,
+                           const TuneOptions& options) {
+  std::vector<Entry> result;
+  for (size_t t = 0; t < workload.tasks.size(); ++t) {
+    const auto& choice = tuned.choices[t];
+    const auto& variant = workload.tasks[t].variants[choice.variant];
+    result.push_back({key_of(workload.tasks[t], codegen, options), variant.algorithm,
+                      kernel::print(variant.kernel, choice.schedule), tuned.ms[t], tuned.predicted_ms[t]});
+  }
+  return result;
+}
+
 void remember(const Workload& workload, const Tuned& tuned, const codegen::Codegen& codegen,
               const TuneOptions& options) {
   if (options.database.empty()) return;
   try {
     Database database(options.database);
-    for (size_t t = 0; t < workload.tasks.size(); ++t) {
-      const auto& choice = tuned.choices[t];
-      const auto& variant = workload.tasks[t].variants[choice.variant];
-      if (tuned.ms[t] > 0)
-        database.put({key_of(workload.tasks[t], codegen, options), variant.algorithm,
-                      kernel::print(variant.kernel, choice.schedule), tuned.ms[t], tuned.predicted_ms[t]});
-    }
+    for (const auto& entry : entries(workload, tuned, codegen, options))
+      if (entry.measured_ms > 0) database.put(entry);
   } catch (const Error& e) {
     log_warning("what tuning found is not remembered: {}", e.what());
   }

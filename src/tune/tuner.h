@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/progress.h"
+#include "tune/database.h"
 #include "tune/workload.h"
 
 namespace rooftune::tune {
@@ -14,7 +15,7 @@ struct TuneOptions {
   double budget_seconds = 0;  // 0: nothing is measured; the database's choices where it has them, else the analytical
   int threads = 1;
   uint64_t seed = 0;
-  std::string database;  // path; empty: none
+  std::string database;  // path (see tune/database.h); empty: none
   std::string machine;   // key of this machine in the database
   Progress* progress = nullptr;
   const Cancelled* cancelled = nullptr;
@@ -41,6 +42,7 @@ struct Tuned {
   std::vector<double> predicted_ms;  // of the choice
   std::vector<TaskLog> logs;
   double seconds = 0;
+  double foreign_share = 0;  // of the machine's time, that other work took meanwhile
 };
 
 Tuned tune(const Workload& workload, const kernel::Machine& machine, codegen::Codegen& codegen,
@@ -49,6 +51,9 @@ Tuned tune(const Workload& workload, const kernel::Machine& machine, codegen::Co
 /// The analytical choices: what tuning starts from, and falls back to.
 Tuned untuned(const Workload& workload, const kernel::Machine& machine);
 
+/// What the database keeps of each task's choice; the time is 0 where it is not known.
+std::vector<Entry> entries(const Workload& workload, const Tuned& tuned, const codegen::Codegen& codegen,
+                           const TuneOptions& options);
 bool same_choices(const std::vector<Choice>& a, const std::vector<Choice>& b);
 
 /// Stores in the database what was found for each task: for its caller to call once the whole program was seen to be

@@ -47,7 +47,7 @@ bool survives(const runtime::Program& program, int threads, const std::vector<ir
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGINT, SIG_IGN);  // the parent decides
     try {
-      const runtime::Executable executable(program);
+      const runtime::Executable executable(program, threads);
       const auto context = executable.make_context(threads);
       std::vector<ir::Tensor> outputs;
       executable.run(*context, inputs, outputs);
@@ -81,13 +81,14 @@ struct WholeModel::Program {
 
   Program(std::vector<Choice> c, runtime::Program program, int threads)
       : choices(std::move(c)),
-        executable(std::move(program)),
+        executable(std::move(program), threads),
         context(executable.make_context(threads)),
         step_ms(executable.program().steps.size()) {}
 };
 
-WholeModel::WholeModel(const Workload& workload, codegen::Codegen& codegen, int threads, uint64_t seed)
-    : work_(workload), codegen_(codegen), threads_(threads) {
+WholeModel::WholeModel(const Workload& workload, codegen::Codegen& codegen, int threads, uint64_t seed,
+                       std::function<bool()> stop)
+    : work_(workload), codegen_(codegen), threads_(threads), stop_(std::move(stop)) {
   inputs_ = verify::InputGenerator(*workload.graph, seed + 1).next();
 }
 WholeModel::~WholeModel() = default;
@@ -103,16 +104,17 @@ bool WholeModel::empty() const { return programs_.empty(); }
 
 void WholeModel::clear() { programs_.clear(); }
 
-bool WholeModel::add(const std::vector<Choice>& choices, bool trial) {
+WholeModel::Added WholeModel::add(const std::vector<Choice>& choices, bool trial) {
   const double began = measure::now_seconds();
-  auto program = assemble(work_, choices, codegen_);
-  if (trial && !survives(program, threads_, inputs_, kTrialSeconds)) return false;
-  programs_.push_back(std::make_unique<Program>(choices, std::move(program), threads_));
+  auto program = assemble_unless(work_, choices, codegen_, stop_);
+  if (!program) return Added::stopped;
+  if (trial && !survives(*program, threads_, inputs_, kTrialSeconds)) return Added::does_not_run;
+  programs_.push_back(std::make_unique<Program>(choices, std::move(*program), threads_));
   auto& p = *programs_.back();
   p.executable.run(*p.context, inputs_, p.outputs);
   make_seconds_ = measure::now_seconds() - began;
   profile({&p}, 0, began);
-  return true;
+  return Added::yes;
 }
 
 double WholeModel::check_seconds() const {
@@ -164,7 +166,7 @@ std::vector<Choice> WholeModel::better(const std::vector<Choice>& start, const s
   Program* base = programs_[0].get();
   for (auto& samples : base->step_ms) samples.clear();
   base->run_ms.clear();
-  add(found);
+  if (add(found) != Added::yes) return clear_wins(start, found, ratio);
   profile({base, programs_[1].get()}, std::min(kMostSeconds, 0.4 * left()), deadline);
   if (base->run_ms.size() < kEnoughRuns) return clear_wins(start, found, ratio);
   const auto before = task_ms(0), after = task_ms(1);
@@ -181,7 +183,7 @@ std::vector<Choice> WholeModel::better(const std::vector<Choice>& start, const s
   if (kept == changed) return start;
   if (kept > 0 && left() > 1.2 * make_seconds_) {
     programs_.pop_back();
-    add(mixed);
+    if (add(mixed) != Added::yes) return clear_wins(start, mixed, ratio);
     base->run_ms.clear();
     profile({base, programs_[1].get()}, std::min(kMostSeconds, 0.6 * left()), deadline);
   }

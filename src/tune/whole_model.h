@@ -2,6 +2,7 @@
 // see. Programs run interleaved; each task keeps what was faster there, and the result must beat the start as a whole:
 // what was not shown to be faster is not taken.
 #pragma once
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -11,13 +12,16 @@ namespace rooftune::tune {
 
 class WholeModel {
  public:
-  WholeModel(const Workload& workload, codegen::Codegen& codegen, int threads, uint64_t seed);
+  /// `stop`: asked while code is generated, which takes long.
+  WholeModel(const Workload& workload, codegen::Codegen& codegen, int threads, uint64_t seed,
+             std::function<bool()> stop = {});
   ~WholeModel();
 
   double least_seconds() const;  // a rough bound below which making programs is not worth beginning
   /// Makes a program of them and runs it once. `trial`: first in a child process, because choices from elsewhere may
-  /// crash or hang; where they do, nothing is added and the answer is false.
-  bool add(const std::vector<Choice>& choices, bool trial = false);
+  /// crash or hang; where they do, or it was stopped, nothing is added.
+  enum class Added : uint8_t { yes, does_not_run, stopped };
+  Added add(const std::vector<Choice>& choices, bool trial = false);
   void clear();
   bool empty() const;
   double check_seconds() const;  // what better() will take for measuring
@@ -35,6 +39,7 @@ class WholeModel {
   const Workload& work_;
   codegen::Codegen& codegen_;
   int threads_;
+  std::function<bool()> stop_;
   std::vector<ir::Tensor> inputs_;
   std::vector<std::unique_ptr<Program>> programs_;
   double make_seconds_ = 0;  // of the last program

@@ -1,8 +1,10 @@
 // From a graph to tuning tasks and back to a program. A task is a kernel that the graph needs, once however often it
 // occurs; a choice says by which algorithm and schedule it runs.
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +36,9 @@ struct Choice {
   kernel::Schedule schedule;
 };
 
+/// Constants as packed for kernels: what several programs of a workload need exists once, as long as one of them does.
+using PackedConstants = std::map<std::pair<ir::ValueId, std::string>, std::weak_ptr<ir::Storage>>;  // by layout
+
 struct Workload {
   std::shared_ptr<const ir::Graph> graph;
   ir::Partition partition;
@@ -44,6 +49,7 @@ struct Workload {
   std::vector<std::string> why_reference;                   // where there is no lowering
   std::map<std::string, std::vector<std::string>> unfused;  // by name of the group: what was not fused into it and why
   std::vector<std::vector<ir::ValueId>> values_of_group;    // per kernel buffer the graph's value
+  std::shared_ptr<PackedConstants> packed = std::make_shared<PackedConstants>();
 };
 
 /// Partitions a graph, chooses layouts and collects tasks. `fuse` false: every node is a group of its own, everything
@@ -55,5 +61,8 @@ Choice first_choice(const Task& task, const kernel::Machine& machine);
 
 /// Generates code for the choices (one per task) and lays out the program; its memory is planned.
 runtime::Program assemble(const Workload& workload, const std::vector<Choice>& choices, codegen::Codegen& codegen);
+/// The same a few tasks at a time; nothing once `stop` says so in between (empty: never).
+std::optional<runtime::Program> assemble_unless(const Workload& workload, const std::vector<Choice>& choices,
+                                                codegen::Codegen& codegen, const std::function<bool()>& stop);
 
 }  // namespace rooftune::tune

@@ -48,6 +48,7 @@ def test_document(optimized):
     for task in document["tasks"]:
         assert task["name"] and len(task["top5"]) <= 5
         assert all({"schedule", "predicted_ms", "measured_ms"} <= s.keys() for s in task["top5"])
+    assert all(0 <= document["foreign_share"][when] <= 1 for when in ("tuning", "measuring"))
     assert json.loads((out / "report.json").read_text())["speedup"] == pytest.approx(document["speedup"])
 
 
@@ -142,6 +143,17 @@ def test_where_the_original_is_kept_it_is_what_the_report_describes(rooftune, tm
     portable = onnx.load(tmp_path / "out" / "model.onnx")
     assert [n.name for n in portable.graph.node] == names
     assert "not verified" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_tuning_log_is_a_database(rooftune, optimized, tmp_path):
+    model, out, document = optimized
+    lines = [json.loads(line) for line in (out / "tuning.jsonl").read_text().splitlines()]
+    assert [line["task"] for line in lines] == [task["name"] for task in document["tasks"]]
+    keys = {"kernel", "machine", "threads", "codegen", "algorithm", "schedule", "measured_ms", "predicted_ms"}
+    assert all(keys <= line.keys() and isinstance(line["kernel"], str) and line["threads"] == 1 for line in lines)
+    rooftune.json("optimize", model, "--budget", "0", "--threads", 1, "--database", out / "tuning.jsonl", "-o", tmp_path / "out")
+    again = [json.loads(line) for line in (tmp_path / "out" / "tuning.jsonl").read_text().splitlines()]
+    assert [(l["kernel"], l["algorithm"], l["schedule"]) for l in again] == [(l["kernel"], l["algorithm"], l["schedule"]) for l in lines]
 
 
 def test_report_needs_no_network(optimized):

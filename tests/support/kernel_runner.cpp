@@ -14,7 +14,8 @@ codegen::CpuTarget host_target() {
   codegen::CpuTarget target;
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
-    target.cpu = "znver4";
+    target.cpu = "x86-64-v4";
+    target.tune = "znver4";
   } else {
     target.cpu = "x86-64-v3";
     target.vector_bits = 256;

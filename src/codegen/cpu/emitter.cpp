@@ -106,6 +106,7 @@ Phase Emitter::emit_phase(int stage, const std::string& symbol) {
                              llvm::Function::ExternalLinkage, symbol, module_);
   function_->addFnAttr(llvm::Attribute::NoUnwind);
   function_->addFnAttr("target-cpu", target_.cpu);
+  if (!target_.tune.empty()) function_->addFnAttr("tune-cpu", target_.tune);
   function_->addFnAttr("target-features", target_.features);
   function_->addFnAttr("prefer-vector-width", std::to_string(target_.vector_bits));
   function_->addFnAttr("min-legal-vector-width", std::to_string(target_.vector_bits));

@@ -84,6 +84,28 @@ TEST(Emitter, Gemm) {
   check(testing::gemm(13, 5, 9, false));
 }
 
+/// A package must run wherever its target's name says it does: timings may be one processor's, instructions not.
+TEST(Emitter, UsesTheInstructionsOfTheLevelOnly) {
+  const Kernel original = testing::gemm(32, 96, 64);
+  codegen::CpuTarget target = testing::host_target();
+  target.tune = "znver4";
+  EXPECT_EQ(target.cpu, target.vector_bits == 512 ? "x86-64-v4" : "x86-64-v3");
+  const Machine machine = machine_of(target);
+  Kernel kernel = original;
+  normalise(kernel, machine);
+  const Schedule schedule = make_schedule(kernel, machine);
+  const std::string text = codegen::cpu_codegen(target)->dump({&kernel, &schedule}, "llvm");
+  EXPECT_NE(text.find("\"target-cpu\"=\"" + target.cpu + "\""), std::string::npos);
+  EXPECT_NE(text.find("\"tune-cpu\"=\"znver4\""), std::string::npos);
+}
+
+TEST(Emitter, TheVersionNamesItsSources) {
+  const std::string version = codegen::cpu_codegen(testing::host_target())->version();
+  ASSERT_TRUE(version.starts_with("cpu-") && version.size() > 20 && version.substr(20).starts_with("-llvm-"))
+      << version;
+  EXPECT_EQ(version.substr(4, 16).find_first_not_of("0123456789abcdef"), std::string::npos) << version;
+}
+
 TEST(Emitter, BatchedGemm) {
   check(testing::batched_gemm(3, 17, 40, 24, false));
   check(testing::batched_gemm(3, 17, 40, 24, true));

@@ -59,6 +59,24 @@ void subtract_sums(void* const* buffers, void* workspace, void* scratch, int64_t
     for (int64_t n = 0; n < kColumns; ++n) y[m * kColumns + n] = x[m * kColumns + n] - sums[n];
 }
 
+// packed, y: packed[n] = where the scratch memory of the thread lies that did task n; y = packed. The tasks take long enough
+// for every thread to get some.
+void note_thread(void* const* buffers, void* workspace, void* scratch, int64_t begin, int64_t end) {
+  (void)workspace;
+  uint64_t* packed = buffers[0];
+  for (int64_t n = begin; n < end; ++n) {
+    for (volatile int i = 0; i < 300000; ++i) {
+    }
+    packed[n] = (uintptr_t)scratch;
+  }
+}
+void copy_notes(void* const* buffers, void* workspace, void* scratch, int64_t begin, int64_t end) {
+  (void)workspace, (void)scratch;
+  const uint64_t* packed = buffers[0];
+  uint64_t* y = buffers[1];
+  for (int64_t n = begin; n < end; ++n) y[n] = packed[n];
+}
+
 // y: 1 where all three memories are 64-byte aligned. One task.
 void check_alignment(void* const* buffers, void* workspace, void* scratch, int64_t begin, int64_t end) {
   (void)begin, (void)end;

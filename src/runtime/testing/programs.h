@@ -25,7 +25,7 @@ inline ir::Tensor random_matrix() { return random_tensor({kRows, kColumns}); }
 /// Builds a program step by step.
 class Builder {
  public:
-  enum Kernel { scale, subtract, multiply, center, check_alignment };
+  enum Kernel { scale, subtract, multiply, center, check_alignment, note_threads };
 
   Builder() {
     const std::string elf = read_file(RUNTIME_TEST_KERNELS);
@@ -51,6 +51,10 @@ class Builder {
     add("center", {{"sum_rows", kColumns}, {"subtract_sums", kRows}}, {matrix, matrix}).workspace_bytes = row;
     codegen::CompiledKernel& a = add("check_alignment", {{"check_alignment", 1}}, {1, sizeof(int)});
     a.workspace_bytes = a.scratch_bytes = 1;
+    codegen::CompiledKernel& n = add("note_threads", {{"copy_notes", kColumns}}, {size_t{8} << 20, matrix});
+    n.prepare_phases = {{"note_thread", kColumns}};
+    n.prepared_buffers = {0};
+    n.scratch_bytes = 1;
     program.code = {code};
     program.graph = std::make_shared<ir::Graph>();
   }

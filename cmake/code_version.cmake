@@ -1,0 +1,20 @@
+# cmake -DOUT=<file.cpp> -DSOURCES=<a;b;…> -P code_version.cmake: writes a source file with a hash of the sources on which
+# generated code depends, and touches it only where that changed. Tuned schedules are kept under this hash: what was
+# measured with another code generator says nothing.
+set(hashes "")
+foreach(source ${SOURCES})
+  file(SHA256 ${source} hash)
+  get_filename_component(name ${source} NAME)
+  list(APPEND hashes "${name} ${hash}")
+endforeach()
+list(SORT hashes)
+string(SHA256 hash "${hashes}")
+string(SUBSTRING ${hash} 0 16 hash)
+set(text "extern const char* const rooftune_code_version;\nconst char* const rooftune_code_version = \"${hash}\";\n")
+set(old "")
+if(EXISTS ${OUT})
+  file(READ ${OUT} old)
+endif()
+if(NOT old STREQUAL text)
+  file(WRITE ${OUT} "${text}")
+endif()
