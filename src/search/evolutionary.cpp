@@ -8,84 +8,84 @@
 namespace rooftune::search {
 
 Evolutionary::Evolutionary(Space space, const Options& options)
-    : options_(options), sampler_(std::move(space)), random_(options.seed) {
-  RT_CHECK(options.population >= 2 && options.initial >= 0 && options.tournament >= 1, "options out of range");
+    : Sampler(std::move(space)), options_(options), random_(options.seed) {
+  RT_CHECK(options.elite >= 1, "options out of range");
 }
 
 void Evolutionary::tell(const Point& point, double value) {
-  RT_CHECK(sampler_.fits(point), "a point outside the space was told");
-  sampler_.remember(point);
-  const auto [it, fresh] = told_.try_emplace(point, Parent{value, static_cast<int64_t>(told_.size()), point});
-  if (!fresh) {
-    if (!(value < it->second.value)) return;
-    parents_.erase(it->second);
-    it->second.value = value;
-  }
+  exclude(point);
   if (!std::isfinite(value)) return;
-  parents_.insert(it->second);
-  if (parents_.size() > static_cast<size_t>(options_.population)) parents_.erase(std::prev(parents_.end()));
+  const auto after = std::upper_bound(parents_.begin(), parents_.end(), value,
+                                      [](double v, const auto& parent) { return v < parent.first; });
+  parents_.insert(after, {value, point});
+  if (parents_.size() > static_cast<size_t>(options_.elite)) parents_.pop_back();
 }
 
 std::vector<Point> Evolutionary::ask(int n) {
-  ranked_.clear();
-  for (const Parent& p : parents_) ranked_.push_back(&p);
+  constexpr int kTries = 100;  // in a row that made nothing new: then hardly anything is left near the parents
   std::vector<Point> points;
-  while (static_cast<int>(points.size()) < n) {
-    const bool settling = std::max<int64_t>(asked_, static_cast<int64_t>(told_.size())) < options_.initial;
-    std::optional<Point> point;
-    if (!settling && ranked_.size() >= 2 && random_.uniform() >= options_.immigrants) point = child();
-    if (!point) {
-      point = sampler_.draw(random_);
-      ++asked_;
-    }
-    if (!point) break;
+  for (int vain = 0; static_cast<int>(points.size()) < n && vain < kTries; ++vain) {
+    auto point = child();
+    if (!point) continue;
     points.push_back(std::move(*point));
+    vain = -1;
   }
   return points;
 }
 
-/// Mutates more and more where children are invalid or known; nullopt where that does not help.
+bool Evolutionary::same_kind(const Point& a, const Point& b) const {
+  if (space().kind.empty()) return true;
+  const auto in_a = a.find(space().kind), in_b = b.find(space().kind);
+  return (in_a == a.end()) == (in_b == b.end()) && (in_a == a.end() || in_a->second == in_b->second);
+}
+
+/// A step or two to a side, or anything.
+int64_t Evolutionary::mutated(const std::vector<int64_t>& values, size_t at, bool anywhere) {
+  const auto count = static_cast<int>(values.size());
+  if (anywhere || random_.uniform() >= 0.6) return values[static_cast<size_t>(random_.below(count))];
+  const int step = (random_.uniform() < 0.7 ? 1 : 2) * (random_.uniform() < 0.5 ? 1 : -1);
+  return values[static_cast<size_t>(std::clamp(static_cast<int>(at) + step, 0, count - 1))];
+}
+
+/// Nothing where chance made what is known or not valid.
 std::optional<Point> Evolutionary::child() {
-  constexpr int kTries = 60;
-  const size_t decisions = sampler_.space().decisions.size();
-  for (int i = 0; i < kTries; ++i) {
-    Point point = select();
+  const bool orphan = parents_.empty();
+  const bool immigrant = orphan || random_.uniform() < options_.immigrants;
+  Point wishes;
+  if (!orphan) {
+    const auto count = static_cast<int>(parents_.size());
+    wishes = parents_[static_cast<size_t>(std::min(random_.below(count), random_.below(count)))].second;
     if (random_.uniform() < options_.crossover) {
-      const Point& other = select();
-      for (size_t d = 0; d < decisions; ++d)
-        if (random_.next() & (uint64_t{1} << 63)) point[d] = other[d];
+      const Point& other = parents_[static_cast<size_t>(random_.below(count))].second;
+      if (same_kind(wishes, other))
+        for (const auto& [name, value] : other)
+          if (random_.uniform() < 0.5) wishes[name] = value;
     }
-    mutate(point, (1.0 + i / 10.0) / static_cast<double>(decisions));
-    if (sampler_.take(point)) return point;
   }
-  return std::nullopt;
-}
-
-const Point& Evolutionary::select() {
-  int best = random_.below(static_cast<int>(ranked_.size()));
-  for (int i = 1; i < options_.tournament; ++i) best = std::min(best, random_.below(static_cast<int>(ranked_.size())));
-  return ranked_[static_cast<size_t>(best)]->point;
-}
-
-void Evolutionary::mutate(Point& point, double rate) {
-  for (size_t d = 0; d < point.size(); ++d) {
-    const Decision& decision = sampler_.space().decisions[d];
-    if (decision.choices > 1 && random_.uniform() < rate) point[d] = neighbour(decision, point[d]);
-  }
-}
-
-/// Another value: one or a few steps away where the decision is ordinal (now and then anywhere), else any.
-int Evolutionary::neighbour(const Decision& decision, int value) {
-  if (decision.ordinal && random_.uniform() < 0.8) {
-    int step = 1;
-    while (random_.uniform() < 0.35) ++step;
-    const bool up = random_.uniform() < 0.5;
-    const int moved = value + (up ? step : -step), back = value + (up ? -step : step);
-    if (moved >= 0 && moved < decision.choices) return moved;
-    if (back >= 0 && back < decision.choices) return back;
-  }
-  const int other = random_.below(decision.choices - 1);
-  return other < value ? other : other + 1;
+  // What its kind is, is left to chance now and then only: hopeless kinds are hopeless whatever else is changed.
+  const bool any_kind = orphan || (immigrant && random_.uniform() < 0.25);
+  const auto drawn = [&](const std::string& name, const std::vector<int64_t>& values, int64_t start) -> int64_t {
+    if (any_kind) return values[static_cast<size_t>(random_.below(static_cast<int>(values.size())))];
+    return values[meant(wishes, name, values, start)];
+  };
+  int met = 0;
+  std::optional<int64_t> kind;
+  (void)space().make([&](const std::string& name, const std::vector<int64_t>& values, int64_t start) {
+    if (name == space().kind) return *(kind = drawn(name, values, start));
+    ++met;
+    return values[meant(wishes, name, values, start)];
+  });
+  if (kind) wishes[space().kind] = *kind;
+  const double rate = immigrant ? 1 : std::min(1.0, 1.5 / std::max(1, met));
+  const int forced = random_.below(std::max(1, met));
+  int asked = 0;
+  return take([&](const std::string& name, const std::vector<int64_t>& values, int64_t start) {
+    const size_t at = meant(wishes, name, values, start);
+    if (name == space().kind) return values[at];
+    const bool mutate = random_.uniform() < rate || asked == forced;
+    ++asked;
+    return mutate && values.size() > 1 ? mutated(values, at, immigrant) : values[at];
+  });
 }
 
 }  // namespace rooftune::search

@@ -1,17 +1,16 @@
-// Uniform sampling without repetition: the baseline that every other strategy must beat.
+// Random answers: the baseline that every other strategy must beat.
 #pragma once
 #include "search/sampler.h"
 
 namespace rooftune::search {
 
-class RandomSearch : public Strategy {
+class RandomSearch : public Sampler {
  public:
-  RandomSearch(Space space, uint64_t seed) : sampler_(std::move(space)), random_(seed) {}
+  RandomSearch(Space space, uint64_t seed) : Sampler(std::move(space)), random_(seed) {}
   std::vector<Point> ask(int n) override;
-  void tell(const Point& point, double value) override;
+  void tell(const Point& point, double) override { exclude(point); }
 
  private:
-  Sampler sampler_;
   Random random_;
 };
 

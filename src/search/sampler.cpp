@@ -1,8 +1,7 @@
 #include "search/sampler.h"
 
 #include <bit>
-
-#include "base/error.h"
+#include <cstdlib>
 
 namespace rooftune::search {
 
@@ -30,44 +29,32 @@ int Random::below(int n) { return static_cast<int>((next() >> 32) * static_cast<
 
 double Random::uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }
 
-Sampler::Sampler(Space space) : space_(std::move(space)) {
-  for (const Decision& d : space_.decisions) RT_CHECK(d.choices >= 1, "decision {} has no choice", d.name);
+size_t meant(const Point& wishes, const std::string& name, const std::vector<int64_t>& values, int64_t start) {
+  const auto wish = wishes.find(name);
+  const int64_t wanted = wish == wishes.end() ? start : wish->second;
+  size_t at = 0;
+  for (size_t i = 1; i < values.size(); ++i)
+    if (std::abs(values[i] - wanted) < std::abs(values[at] - wanted)) at = i;
+  return at;
 }
 
-bool Sampler::fits(const Point& point) const {
-  if (point.size() != space_.decisions.size()) return false;
-  for (size_t i = 0; i < point.size(); ++i)
-    if (point[i] < 0 || point[i] >= space_.decisions[i].choices) return false;
-  return true;
+Choose Sampler::following(const Point& wishes) {
+  return [&wishes](const std::string& name, const std::vector<int64_t>& values, int64_t start) {
+    return values[meant(wishes, name, values, start)];
+  };
 }
 
-bool Sampler::take(const Point& point) {
-  if (seen_.contains(point) || (space_.valid && !space_.valid(point))) return false;
-  seen_.insert(point);
-  return true;
+void Sampler::forget(const Point& point) {
+  if (const auto thing = space_.make(following(point))) seen_.erase(*thing);
 }
 
-Point Sampler::uniform_point(Random& random) const {
+std::optional<Point> Sampler::take(const Choose& choose) {
   Point point;
-  for (const Decision& d : space_.decisions) point.push_back(random.below(d.choices));
+  const auto thing = space_.make([&](const std::string& name, const std::vector<int64_t>& values, int64_t start) {
+    return point[name] = choose(name, values, start);
+  });
+  if (!thing || !seen_.insert(*thing).second) return std::nullopt;
   return point;
-}
-
-std::optional<Point> Sampler::draw(Random& random) {
-  constexpr int kTries = 200, kSteps = 100000;
-  for (int i = 0; i < kTries; ++i) {
-    Point point = uniform_point(random);
-    if (take(point)) return point;
-  }
-  Point point = uniform_point(random);
-  const Point start = point;
-  for (int step = 0; step < kSteps; ++step) {
-    if (take(point)) return point;
-    size_t digit = 0;  // count up, as a number whose digits are the decisions
-    while (digit < point.size() && ++point[digit] == space_.decisions[digit].choices) point[digit++] = 0;
-    if (point == start) break;
-  }
-  return std::nullopt;
 }
 
 }  // namespace rooftune::search

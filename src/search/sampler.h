@@ -1,6 +1,5 @@
-// What strategies share: random numbers that are the same with every standard library, and points not seen before.
+// What strategies share: random numbers that are the same with every standard library, and things not made before.
 #pragma once
-#include <optional>
 #include <set>
 
 #include "search/strategy.h"
@@ -19,24 +18,26 @@ class Random {
   uint64_t state_[4];
 };
 
-/// Draws valid points, each at most once.
-class Sampler {
- public:
-  explicit Sampler(Space space);
+/// Index of the value that a wish means: the nearest; without one the start's.
+size_t meant(const Point& wishes, const std::string& name, const std::vector<int64_t>& values, int64_t start);
 
+/// A strategy whose things are each made at most once.
+class Sampler : public Strategy {
+ public:
+  explicit Sampler(Space space) : space_(std::move(space)) {}
+  bool exclude(const Point& point) override { return take(following(point)).has_value(); }
+  void exclude(uint64_t thing) override { seen_.insert(thing); }
+  void forget(const Point& point) override;
+
+ protected:
   const Space& space() const { return space_; }
-  bool fits(const Point& point) const;  // lengths and ranges, not validity
-  /// True and remembered, where the point is valid and not yet remembered.
-  bool take(const Point& point);
-  void remember(const Point& point) { seen_.insert(point); }
-  /// A random point, taken. Where chance finds none, the space is walked on from a random place, for a bounded number
-  /// of steps: small spaces are exhausted, and nullopt means that no point is left.
-  std::optional<Point> draw(Random& random);
+  /// All decisions that are met, with the answers, where that makes something valid that is new. It is known then.
+  std::optional<Point> take(const Choose& choose);
+  static Choose following(const Point& wishes);
 
  private:
-  Point uniform_point(Random& random) const;
   Space space_;
-  std::set<Point> seen_;
+  std::set<uint64_t> seen_;
 };
 
 }  // namespace rooftune::search

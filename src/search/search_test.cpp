@@ -1,8 +1,9 @@
 #include <gtest/gtest.h>
-
 #include <rapidcheck/gtest.h>
+
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <set>
 
 #include "base/error.h"
@@ -13,11 +14,57 @@ namespace rooftune::search {
 namespace {
 
 using Objective = std::function<double(const Point&)>;
+using Valid = std::function<bool(const Point&)>;
 
-Space grid(int decisions, int choices, bool ordinal) {
-  Space space;
-  for (int i = 0; i < decisions; ++i) space.decisions.push_back({fmt::format("d{}", i), choices, ordinal});
-  return space;
+uint64_t number_of(const Point& p) {
+  uint64_t h = 1469598103934665603u;
+  for (const auto& [name, value] : p) {
+    for (char c : name) h = (h ^ static_cast<uint64_t>(c)) * 1099511628211u;
+    h = (h ^ static_cast<uint64_t>(value)) * 1099511628211u;
+  }
+  return h;
+}
+
+std::string name_of(int decision) { return fmt::format("d{}", decision); }
+
+/// `decisions` numbers below `choices`.
+Space grid(int decisions, int choices, Valid valid = {}) {
+  return {[=](const Choose& choose) -> std::optional<uint64_t> {
+            std::vector<int64_t> values(static_cast<size_t>(choices));
+            std::iota(values.begin(), values.end(), int64_t{0});
+            Point made;
+            for (int i = 0; i < decisions; ++i) made[name_of(i)] = choose(name_of(i), values, 0);
+            if (valid && !valid(made)) return std::nullopt;
+            return number_of(made);
+          },
+          ""};
+}
+
+/// Tiles as tuning sees them: powers of two that must fit one another, decisions that only some algorithms have.
+Space tiles() {
+  return {[](const Choose& choose) -> std::optional<uint64_t> {
+            Point made;
+            const auto ask = [&](const std::string& name, int64_t least, int64_t most) {
+              std::vector<int64_t> values;
+              for (int64_t v = least; v <= most; v *= 2) values.push_back(v);
+              return made[name] = choose(name, values, values.front());
+            };
+            made["algorithm"] = choose("algorithm", {0, 1, 2}, 0);
+            const int64_t m = ask("m", 1, 256);
+            const int64_t n = ask("n", 1, 16384 / m);
+            if (made["algorithm"] == 1) ask("inner", 1, n);
+            if (made["algorithm"] == 2) ask("outer", 1, m);
+            return number_of(made);
+          },
+          "algorithm"};
+}
+
+double log_of(const Point& p, const std::string& name) { return std::log2(static_cast<double>(p.at(name))); }
+
+double tile_cost(const Point& p) {
+  const double m = log_of(p, "m") - 5, n = log_of(p, "n") - 7;
+  const double kind = p.at("algorithm") == 1 ? std::abs(log_of(p, "inner") - 4) : 3.0;
+  return m * m + n * n + kind + 0.3 * static_cast<double>(number_of(p) % 2);
 }
 
 /// Asks in batches of `batch`; returns the points in order, and their best value.
@@ -36,6 +83,13 @@ std::pair<std::vector<Point>, double> run(Strategy& strategy, const Objective& f
   return {all, best};
 }
 
+double bowl(const Point& p) {
+  double sum = 0;
+  int i = 0;
+  for (const auto& [name, value] : p) sum += std::pow(static_cast<double>(value - i++ % 5), 2);
+  return sum;
+}
+
 // ---------------------------------------------------------------- what every strategy must do
 class Conformance : public testing::TestWithParam<std::string> {
  protected:
@@ -46,77 +100,63 @@ class Conformance : public testing::TestWithParam<std::string> {
 INSTANTIATE_TEST_SUITE_P(All, Conformance, testing::ValuesIn(strategy_names()),
                          [](const auto& info) { return info.param; });
 
-double bowl(const Point& p) {
-  double sum = 0;
-  for (size_t i = 0; i < p.size(); ++i) sum += std::pow(p[i] - static_cast<double>(i % 5), 2);
-  return sum;
-}
-
 TEST_P(Conformance, IsDeterministicForASeed) {
-  const auto points = [&](uint64_t seed) { return run(*make(grid(6, 8, true), seed), bowl, 200, 7).first; };
+  const auto points = [&](uint64_t seed) { return run(*make(tiles(), seed), tile_cost, 100, 7).first; };
   EXPECT_EQ(points(3), points(3));
   EXPECT_NE(points(3), points(4));
 }
 
 TEST_P(Conformance, NeverRepeatsAndAsksOnlyValidPoints) {
-  Space space = grid(4, 6, true);
-  space.valid = [](const Point& p) { return (p[0] + p[1]) % 2 == 0 && p[2] <= p[3]; };
-  const auto strategy = make(space);
-  const auto [points, best] = run(*strategy, bowl, 300, 10);
-  EXPECT_EQ(points.size(), 300u);
+  const Valid valid = [](const Point& p) { return (p.at("d0") + p.at("d1")) % 2 == 0 && p.at("d2") <= p.at("d3"); };
+  const auto strategy = make(grid(4, 6, valid));
+  const auto [points, best] = run(*strategy, bowl, 200, 10);
+  EXPECT_EQ(points.size(), 200u);
   EXPECT_EQ(std::set<Point>(points.begin(), points.end()).size(), points.size());
-  for (const Point& p : points) EXPECT_TRUE(space.valid(p));
+  for (const Point& p : points) EXPECT_TRUE(valid(p));
+}
+
+TEST_P(Conformance, AnswersEveryDecisionThatIsMetAndNoOther) {
+  for (const Point& p : run(*make(tiles()), tile_cost, 100, 10).first) {
+    EXPECT_EQ(p.size(), p.at("algorithm") == 0 ? 3u : 4u);
+    EXPECT_EQ(p.contains("inner"), p.at("algorithm") == 1);
+    EXPECT_LE(p.at("m") * p.at("n"), 16384);
+    if (p.contains("inner")) {
+      EXPECT_LE(p.at("inner"), p.at("n"));
+    }
+  }
 }
 
 TEST_P(Conformance, ExhaustsASmallSpaceAndThenStops) {
-  Space space = grid(3, 4, false);
-  space.valid = [](const Point& p) { return p[0] != 2; };
-  const auto strategy = make(space);
-  EXPECT_EQ(run(*strategy, bowl, 1000, 9).first.size(), 48u);
+  const auto strategy = make(grid(2, 4, [](const Point& p) { return p.at("d0") != 2; }));
+  EXPECT_EQ(run(*strategy, bowl, 1000, 5).first.size(), 12u);
   EXPECT_TRUE(strategy->ask(5).empty());
 }
 
-TEST_P(Conformance, FindsTheOneValidPoint) {
-  Space space = grid(4, 9, false);
-  space.valid = [](const Point& p) { return p == Point{8, 0, 3, 7}; };
-  EXPECT_EQ(make(space)->ask(3), (std::vector<Point>{{8, 0, 3, 7}}));
-}
-
-TEST_P(Conformance, KnowsPointsThatItWasTold) {
-  const auto strategy = make(grid(2, 3, true));
-  strategy->tell({1, 1}, 5.0);
-  strategy->tell({0, 2}, 3.0);
-  const auto [points, best] = run(*strategy, bowl, 100, 4);
-  EXPECT_EQ(points.size(), 7u);
-  for (const Point& p : points) EXPECT_TRUE(p != (Point{1, 1}) && p != (Point{0, 2}));
+TEST_P(Conformance, DoesNotAskWhatItWasToldOrWhatIsExcluded) {
+  const auto strategy = make(grid(2, 3));
+  const Point told{{"d0", 1}, {"d1", 1}}, excluded{{"d0", 0}, {"d1", 2}}, by_hash{{"d0", 2}, {"d1", 2}};
+  strategy->tell(told, 5.0);
+  EXPECT_TRUE(strategy->exclude(excluded));
+  EXPECT_FALSE(strategy->exclude(excluded)) << "known by now";
+  strategy->exclude(number_of(by_hash));
+  const auto points = run(*strategy, bowl, 100, 3).first;
+  EXPECT_EQ(points.size(), 6u);
+  for (const auto& known : {told, excluded, by_hash}) EXPECT_EQ(std::count(points.begin(), points.end(), known), 0);
+  strategy->forget(excluded);
+  EXPECT_EQ(strategy->ask(3), (std::vector<Point>{excluded}));
 }
 
 TEST_P(Conformance, SurvivesFailuresOnly) {
-  const auto strategy = make(grid(3, 5, true));
+  const auto strategy = make(grid(3, 5));
   EXPECT_EQ(
-      run(*strategy, [](const Point&) { return std::numeric_limits<double>::infinity(); }, 125, 8).first.size(), 125u);
-}
-
-TEST_P(Conformance, AsksBeforeAnythingIsTold) {
-  const auto strategy = make(grid(5, 4, false));
-  std::set<Point> points;
-  for (int i = 0; i < 10; ++i)
-    for (const Point& p : strategy->ask(20)) points.insert(p);
-  EXPECT_EQ(points.size(), 200u);
+      run(*strategy, [](const Point&) { return std::numeric_limits<double>::infinity(); }, 60, 8).first.size(), 60u);
 }
 
 TEST_P(Conformance, ASpaceWithoutDecisionsHasOnePoint) {
-  const auto strategy = make(Space{});
+  const auto strategy = make(grid(0, 1));
   EXPECT_EQ(strategy->ask(4), (std::vector<Point>{{}}));
   strategy->tell({}, 1.0);
   EXPECT_TRUE(strategy->ask(1).empty());
-}
-
-TEST_P(Conformance, RefusesPointsOutsideTheSpace) {
-  const auto strategy = make(grid(2, 3, true));
-  EXPECT_THROW(strategy->tell({0}, 1.0), InternalError);
-  EXPECT_THROW(strategy->tell({0, 3}, 1.0), InternalError);
-  EXPECT_THROW(strategy->tell({-1, 0}, 1.0), InternalError);
 }
 
 TEST(Registry, NamesWhatThereIs) {
@@ -130,19 +170,19 @@ TEST(Registry, NamesWhatThereIs) {
 
 // ---------------------------------------------------------------- evolutionary against random, known optima
 struct Problem {
-  std::string name;
   Space space;
   Objective f;
   double optimum;
 };
 
-/// Ordinal: a bowl whose axes are coupled.
+/// A bowl whose axes are coupled.
 Problem valley() {
-  return {"valley", grid(8, 10, true),
+  return {grid(8, 10),
           [](const Point& p) {
             double sum = 0;
-            for (size_t i = 0; i < p.size(); ++i) {
-              const double x = p[i] - 6.0, next = p[(i + 1) % p.size()] - 6.0;
+            for (int i = 0; i < 8; ++i) {
+              const double x = static_cast<double>(p.at(name_of(i))) - 6,
+                           next = static_cast<double>(p.at(name_of((i + 1) % 8))) - 6;
               sum += x * x + 0.5 * (x - next) * (x - next);
             }
             return sum;
@@ -150,64 +190,34 @@ Problem valley() {
           0.0};
 }
 
-/// Categorical: each wrong name costs, pairs of right ones gain.
-Problem lock() {
-  return {"lock", grid(10, 6, false),
-          [](const Point& p) {
-            double cost = 0;
-            for (size_t i = 0; i < p.size(); ++i) {
-              const auto right = [&](size_t k) { return p[k] == static_cast<int>((7 * k + 3) % 6); };
-              cost += (right(i) ? 0 : 1) + (right(i) && right((i + 1) % p.size()) ? -0.5 : 0);
-            }
-            return cost;
-          },
-          -5.0};
-}
-
-/// Tiles of a blocked loop, as tuning sees them: three powers of two whose product must fit, an unroll and an order;
-/// the cost is rugged.
-Problem tiles() {
-  Space space;
-  space.decisions = {{"m", 9, true}, {"n", 9, true}, {"k", 9, true}, {"unroll", 4, true}, {"order", 6, false}};
-  space.valid = [](const Point& p) { return p[0] + p[1] + p[2] <= 14 && (p[3] == 0 || p[2] >= p[3]); };
-  return {"tiles", space,
-          [](const Point& p) {
-            const double m = p[0] - 4.0, n = p[1] - 5.0, k = p[2] - 3.0;
-            const double ripple = 0.3 * ((p[0] * 5 + p[1] * 3 + p[2]) % 4 == (4 * 5 + 5 * 3 + 3) % 4 ? 0 : 1);
-            return m * m + n * n + 0.7 * k * k + 0.4 * std::abs(p[3] - 2.0) + (p[4] == 4 ? 0 : 1.0) + ripple;
-          },
-          0.0};
-}
-
 class Evolves : public testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(Problems, Evolves, testing::Values(0, 1, 2));
+INSTANTIATE_TEST_SUITE_P(Problems, Evolves, testing::Values(0, 1));
 
 TEST_P(Evolves, BeatsRandomAtEqualEvaluations) {
-  const Problem problem = GetParam() == 0 ? valley() : GetParam() == 1 ? lock() : tiles();
-  constexpr int kSeeds = 20, kEvaluations = 400;
+  const Problem problem = GetParam() == 0 ? valley() : Problem{tiles(), tile_cost, 0.0};
+  const int evaluations = GetParam() == 0 ? 400 : 120;
+  constexpr int kSeeds = 20;
   double sum[2] = {0, 0};
-  int wins = 0, optimal = 0;
+  int wins = 0;
   for (uint64_t seed = 0; seed < kSeeds; ++seed) {
     double best[2];
     for (int s = 0; s < 2; ++s) {
       const auto strategy = make_strategy(s ? "evolutionary" : "random", problem.space, {.seed = seed});
-      sum[s] += best[s] = run(*strategy, problem.f, kEvaluations, 8).second;
+      sum[s] += best[s] = run(*strategy, problem.f, evaluations, 8).second;
     }
-    wins += best[1] < best[0];
-    optimal += best[1] <= problem.optimum + 1e-9;
+    wins += best[1] <= best[0];
   }
-  RecordProperty("optimal", optimal);
-  EXPECT_LT(sum[1] - kSeeds * problem.optimum, 0.5 * (sum[0] - kSeeds * problem.optimum)) << problem.name;
-  EXPECT_GE(wins, kSeeds * 3 / 4) << problem.name;
-  EXPECT_GE(optimal, kSeeds / 2) << problem.name << ": " << optimal << " of " << kSeeds << " reached the optimum";
+  EXPECT_LT(sum[1] - kSeeds * problem.optimum, 0.5 * (sum[0] - kSeeds * problem.optimum));
+  EXPECT_GE(wins, kSeeds * 3 / 4);
 }
 
 TEST(Evolutionary, AGoodStartIsUsed) {
   const Problem problem = valley();
-  const Point near{6, 6, 6, 6, 7, 6, 6, 5};
+  Point near;
+  for (int i = 0; i < 8; ++i) near[name_of(i)] = i == 4 ? 7 : i == 7 ? 5 : 6;
   double informed = 0, ignorant = 0;
   for (uint64_t seed = 0; seed < 20; ++seed) {
-    const auto strategy = make_strategy("evolutionary", problem.space, {.seed = seed, .initial = 0});
+    const auto strategy = make_strategy("evolutionary", problem.space, {.seed = seed});
     strategy->tell(near, problem.f(near));
     informed += run(*strategy, problem.f, 100, 8).second;
     ignorant += run(*make_strategy("evolutionary", problem.space, {.seed = seed}), problem.f, 100, 8).second;
@@ -216,31 +226,31 @@ TEST(Evolutionary, AGoodStartIsUsed) {
   EXPECT_LT(informed, 0.3 * ignorant);
 }
 
-TEST(Evolutionary, APointToldTwiceKeepsItsBetterValue) {
-  // The first point is told bad, then good: its neighbourhood must be searched as that of a good one.
-  const auto strategy =
-      make_strategy("evolutionary", grid(6, 50, true), {.seed = 2, .population = 2, .initial = 0, .immigrants = 0});
-  const Point good(6, 40), bad(6, 5);
-  strategy->tell(good, 100);
-  strategy->tell(bad, 50);
-  strategy->tell(Point(6, 20), 60);
-  strategy->tell(good, 1);
-  strategy->tell(good, 70);
-  int close = 0;
-  for (const Point& p : strategy->ask(60))
-    close += std::count_if(p.begin(), p.end(), [](int v) { return v > 30; }) >= 4;
-  EXPECT_GT(close, 20);
+/// Wishes may name what is not met any more, or be out of reach: what is nearest counts.
+TEST(Evolutionary, WishesNeedNotBeLegal) {
+  const auto strategy = make_strategy("evolutionary", tiles(), {.seed = 3});
+  strategy->tell({{"algorithm", 1}, {"m", 256}, {"n", 99999}, {"inner", 3}, {"gone", 7}}, 1.0);
+  for (const Point& p : strategy->ask(40)) EXPECT_LE(p.at("m") * p.at("n"), 16384);
+}
+
+/// Children of one kind only get it from their parents; others appear by chance.
+TEST(Evolutionary, KeepsToTheKindOfItsParents) {
+  const auto strategy = make_strategy("evolutionary", tiles(), {.seed = 5});
+  strategy->tell({{"algorithm", 1}, {"m", 32}, {"n", 128}, {"inner", 16}}, 1.0);
+  strategy->tell({{"algorithm", 1}, {"m", 16}, {"n", 64}, {"inner", 8}}, 2.0);
+  const auto points = strategy->ask(100);
+  const auto same = std::count_if(points.begin(), points.end(), [](const Point& p) { return p.at("algorithm") == 1; });
+  EXPECT_GT(same, 80);
+  EXPECT_LT(same, 100);
 }
 
 RC_GTEST_PROP(Evolutionary, AnySpaceAnySeed, (uint64_t seed)) {
-  Space space;
-  const auto sizes = *rc::gen::container<std::vector<int>>(rc::gen::inRange(1, 6));
-  for (size_t i = 0; i < std::min<size_t>(sizes.size(), 6); ++i) space.decisions.push_back({"d", sizes[i], i % 2 == 0});
-  const auto strategy = make_strategy("evolutionary", space, {.seed = seed});
-  const auto [points, best] = run(*strategy, bowl, 60, 5);
+  const int decisions = *rc::gen::inRange(0, 6), choices = *rc::gen::inRange(1, 6);
+  const auto strategy = make_strategy("evolutionary", grid(decisions, choices), {.seed = seed});
+  const auto points = run(*strategy, bowl, 60, 5).first;
   RC_ASSERT(std::set<Point>(points.begin(), points.end()).size() == points.size());
-  Sampler sampler(space);
-  for (const Point& p : points) RC_ASSERT(sampler.fits(p));
+  for (const Point& p : points)
+    for (const auto& [name, value] : p) RC_ASSERT(value >= 0 && value < choices);
 }
 
 TEST(Random, NumbersAreUniform) {

@@ -1,50 +1,57 @@
-// Search strategies: they choose points of a space and are told what the points are worth. They know nothing of
-// kernels; who knows (tune/) describes its decisions as a Space, measures what is asked, and may tell points of its own
-// (an analytical start, the tuning database) at any time.
+// Search strategies: they answer a space's questions and are told what the answers were worth. They know nothing of
+// kernels; who knows (tune/) describes how something is made as a Space, measures what is asked, and may tell points of
+// its own (an analytical start, the tuning database) at any time.
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace rooftune::search {
 
-/// One decision among `choices` ≥ 1 values, numbered from 0.
-struct Decision {
-  std::string name;
-  int choices = 1;
-  bool ordinal = false;  // neighbouring numbers are alike (tile sizes); otherwise numbers are only names
-};
+/// Answers a decision with one of `values` (ascending, at least one); `start` is the analytical answer among them.
+using Choose = std::function<int64_t(const std::string& name, const std::vector<int64_t>& values, int64_t start)>;
 
-using Point = std::vector<int>;  // one number per decision
+/// Wishes, by decision: where a wish is not among the values, the nearest one is meant; where there is none, the start.
+using Point = std::map<std::string, int64_t>;
 
+/// A space is whatever its `make` can make. Which decisions there are and what their values are may depend on earlier
+/// answers.
 struct Space {
-  std::vector<Decision> decisions;
-  std::function<bool(const Point&)> valid;  // empty: every point is
+  /// Makes something, asking for each decision once, and returns a hash of it, so that equal things count once; nothing
+  /// where what was chosen is not valid.
+  std::function<std::optional<uint64_t>(const Choose&)> make;
+  /// A decision that says what kind of thing is made: things of different kinds are not mixed. Empty: all are of one.
+  std::string kind;
 };
 
 class Strategy {
  public:
   virtual ~Strategy() = default;
 
-  /// Up to `n` valid points that were neither asked nor told before; fewer, at last none, where no more are found.
+  /// Up to `n` points of valid things that were neither asked nor excluded before; fewer, at last none, where no more are
+  /// found. A point holds an answer for every decision that was met.
   virtual std::vector<Point> ask(int n) = 0;
-
-  /// The value of a valid point, lower is better; infinity where it failed. Points that were not asked are welcome; a
-  /// point told twice keeps its better value. InternalError where the point does not fit the space.
+  /// The value of a point, lower is better; infinity where it failed. Points that were not asked are welcome.
   virtual void tell(const Point& point, double value) = 0;
+  /// What this point makes will not be asked. False where it would not have been anyway (known, or not valid).
+  virtual bool exclude(const Point& point) = 0;
+  /// The same for something that was made otherwise, by its hash.
+  virtual void exclude(uint64_t thing) = 0;
+  /// It may be asked again.
+  virtual void forget(const Point& point) = 0;
 };
 
 struct Options {
   uint64_t seed = 0;
   // of "evolutionary":
-  int population = 24;      // the best so many are parents
-  int initial = 16;         // random points before the first children; told points count
-  int tournament = 3;       // a parent is the best of so many drawn
-  double crossover = 0.6;   // share of children with two parents
-  double immigrants = 0.1;  // share of random points, for ever
+  int elite = 12;            // the best so many are parents
+  double crossover = 0.3;    // share of children with two parents
+  double immigrants = 0.15;  // share of random points, for ever
 };
 
 /// "random", "evolutionary": deterministic for a seed and an order of tells. InputError naming what there is.

@@ -2,17 +2,44 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <numeric>
 
 #include "kernel/algorithms.h"
+#include "kernel/sketch.h"
 #include "tune/predict.h"
 
 namespace rooftune::tune {
 namespace {
 
-constexpr size_t kElite = 12;
 constexpr int kPool = 6;  // schedules looked at for one that is measured
-constexpr double kImmigrants = 0.15;
-constexpr double kCrossover = 0.3;
+constexpr const char* kAlgorithm = "algorithm";
+
+uint64_t identity(const Task& task, const Choice& choice) {
+  return kernel::hash(task.variants[choice.variant].kernel, choice.schedule) ^ choice.variant;
+}
+
+/// A task's schedules under all its algorithms, for a search strategy. The task must outlive it.
+search::Space space_of(const Task& task, const kernel::Machine& machine) {
+  return {[&task, machine](const search::Choose& choose) -> std::optional<uint64_t> {
+            Choice choice;
+            if (task.variants.size() > 1) {
+              std::vector<int64_t> all(task.variants.size());
+              std::iota(all.begin(), all.end(), int64_t{0});
+              choice.variant = static_cast<size_t>(choose(kAlgorithm, all, 0));
+            }
+            const auto& kernel = task.variants[choice.variant].kernel;
+            choice.schedule = kernel::sketch(kernel, machine, choose);
+            if (!kernel::why_illegal(kernel, choice.schedule).empty()) return std::nullopt;
+            return identity(task, choice);
+          },
+          kAlgorithm};
+}
+
+search::Point start_of(const Task& task, size_t variant) {
+  if (task.variants.size() == 1) return {};
+  return {{kAlgorithm, static_cast<int64_t>(variant)}};
+}
 
 /// Ranks of values, equal ones sharing the mean of theirs.
 std::vector<double> ranks(const std::vector<double>& values) {
@@ -32,107 +59,36 @@ std::vector<double> ranks(const std::vector<double>& values) {
 }  // namespace
 
 TaskSearch::TaskSearch(const Task& task, const kernel::Machine& machine, uint64_t seed)
-    : task_(task), machine_(machine), random_(seed ^ task.key) {}
+    : task_(task),
+      machine_(machine),
+      random_(seed ^ task.key),
+      strategy_(search::make_strategy("evolutionary", space_of(task, machine), {.seed = seed ^ task.key})) {}
 
-bool TaskSearch::make(size_t variant, const kernel::Point& wish, Candidate& candidate) {
+Candidate TaskSearch::candidate(const search::Point& point) const {
+  const auto algorithm = point.find(kAlgorithm);
+  const size_t variant = algorithm == point.end() ? 0 : static_cast<size_t>(algorithm->second);
   const auto& kernel = task_.variants[variant].kernel;
-  candidate = {};
-  candidate.choice = {variant, kernel::make_schedule(kernel, machine_, wish)};
-  if (!seen_.insert({variant, kernel::hash(kernel, candidate.choice.schedule)}).second) return false;
-  if (!kernel::why_illegal(kernel, candidate.choice.schedule).empty()) return false;
-  candidate.point = wish;
-  candidate.predicted_ms = predict_ms(kernel, candidate.choice.schedule, machine_);
-  return true;
+  Candidate result{{variant, kernel::make_schedule(kernel, machine_, point)}, point, 0};
+  result.predicted_ms = predict_ms(kernel, result.choice.schedule, machine_);
+  return result;
 }
 
 Candidate TaskSearch::adopt(const Choice& choice) {
+  strategy_->exclude(identity(task_, choice));
   const auto& kernel = task_.variants[choice.variant].kernel;
-  seen_.insert({choice.variant, kernel::hash(kernel, choice.schedule)});
-  return {choice, {}, predict_ms(kernel, choice.schedule, machine_)};
+  return {choice, start_of(task_, choice.variant), predict_ms(kernel, choice.schedule, machine_)};
 }
 
 std::vector<Candidate> TaskSearch::starts() {
   std::vector<Candidate> result;
-  Candidate candidate;
   for (size_t v = 0; v < task_.variants.size(); ++v)
-    if (make(v, {}, candidate)) result.push_back(candidate);
+    if (const auto start = start_of(task_, v); strategy_->exclude(start)) result.push_back(candidate(start));
   return result;
 }
 
-std::vector<size_t> TaskSearch::ranked() const {
-  std::vector<size_t> order;
-  for (size_t i = 0; i < results_.size(); ++i)
-    if (results_[i].measured.timed()) order.push_back(i);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return results_[a].measured.ms < results_[b].measured.ms; });
-  return order;
-}
-
-/// One new schedule from the best so far; at random now and then. False where chance made one that is known.
-bool TaskSearch::offspring(const std::vector<size_t>& order, Candidate& candidate) {
-  const bool immigrant = order.empty() || random_.uniform() < kImmigrants;
-  kernel::Point wish;
-  size_t variant = 0;
-  if (!order.empty()) {
-    const int elite = static_cast<int>(std::min(order.size(), kElite));
-    const auto& parent =
-        results_[order[static_cast<size_t>(std::min({random_.below(elite), random_.below(elite)}))]].candidate;
-    variant = parent.choice.variant;
-    wish = parent.point;
-    if (random_.uniform() < kCrossover) {
-      const auto& other = results_[order[static_cast<size_t>(random_.below(elite))]].candidate;
-      if (other.choice.variant == variant)
-        for (const auto& [name, value] : other.point)
-          if (random_.uniform() < 0.5) wish[name] = value;
-    }
-  }
-  // Hopeless algorithms are left to chance.
-  if (immigrant && (order.empty() || random_.uniform() < 0.25))
-    variant = static_cast<size_t>(random_.below(static_cast<int>(task_.variants.size())));
-  const auto& kernel = task_.variants[variant].kernel;
-  const auto met = kernel::decisions(kernel, machine_, wish);
-  if (met.empty()) return make(variant, {}, candidate);
-  const double rate = immigrant ? 1 : std::min(1.0, 1.5 / static_cast<double>(met.size()));
-  bool changed = false;
-  // The sketch is followed once more; what it asks for is mutated on the way, so that decisions that an earlier one
-  // brought up are drawn too.
-  kernel::Point point;
-  const int forced = random_.below(static_cast<int>(met.size()));
-  int asked = 0;
-  (void)kernel::sketch(
-      kernel, machine_, [&](const std::string& name, const std::vector<int64_t>& legal, int64_t start) {
-        const auto wished = wish.find(name);
-        const int64_t wanted = wished == wish.end() ? start : wished->second;
-        size_t at = 0;
-        for (size_t i = 1; i < legal.size(); ++i)
-          if (std::abs(legal[i] - wanted) < std::abs(legal[at] - wanted)) at = i;
-        const bool mutate = random_.uniform() < rate || asked == forced;
-        ++asked;
-        if (mutate && legal.size() > 1) {
-          const size_t before = at;
-          if (!immigrant && random_.uniform() < 0.6) {
-            const int step = (random_.uniform() < 0.7 ? 1 : 2) * (random_.uniform() < 0.5 ? 1 : -1);
-            at = static_cast<size_t>(
-                std::clamp<int64_t>(static_cast<int64_t>(at) + step, 0, static_cast<int64_t>(legal.size()) - 1));
-          } else {
-            at = static_cast<size_t>(random_.below(static_cast<int>(legal.size())));
-          }
-          changed = changed || at != before;
-        }
-        point[name] = legal[at];
-        return legal[at];
-      });
-  return changed && make(variant, point, candidate);
-}
-
 std::vector<Candidate> TaskSearch::propose(size_t n) {
-  const auto order = ranked();
   std::vector<Candidate> pool;
-  const size_t wanted = n * kPool;
-  for (size_t tries = 0; tries < wanted * 4 && pool.size() < wanted; ++tries) {
-    Candidate candidate;
-    if (offspring(order, candidate)) pool.push_back(std::move(candidate));
-  }
+  for (const auto& point : strategy_->ask(static_cast<int>(n) * kPool)) pool.push_back(candidate(point));
   if (pool.size() <= n) return pool;
   // The share that the predictor decides grows with how right it was.
   const double trust = std::clamp(0.5 + 0.5 * predictor_quality(), 0.25, 0.9);
@@ -146,13 +102,13 @@ std::vector<Candidate> TaskSearch::propose(size_t n) {
     chosen.push_back(*at);
     pool.erase(at);
   }
-  for (const auto& rest : pool)  // may be proposed another time
-    seen_.erase({rest.choice.variant, kernel::hash(task_.variants[rest.choice.variant].kernel, rest.choice.schedule)});
+  for (const auto& rest : pool) strategy_->forget(rest.point);  // may be proposed another time
   return chosen;
 }
 
 void TaskSearch::tell(const Candidate& candidate, const Measured& measured) {
   results_.push_back({candidate, measured});
+  strategy_->tell(candidate.point, measured.timed() ? measured.ms : std::numeric_limits<double>::infinity());
 }
 
 double TaskSearch::predictor_quality() const {

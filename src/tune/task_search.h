@@ -1,9 +1,8 @@
-// The search for one task's schedule: evolution over the decisions that the kernel's sketch asks for. Unlike a strategy of
-// search/, whose spaces are fixed, it follows decisions that come and go with earlier ones: a child is a wish for every
-// decision, the sketch makes of it what is legal, and equal schedules count once. It proposes what the predictor holds
-// for promising; measuring is its caller's business.
+// The search for one task's schedule: an evolutionary strategy (search/) over the algorithms and the decisions that a
+// kernel's sketch asks for. It proposes what the predictor holds for promising among what the strategy asks; measuring is
+// its caller's business.
 #pragma once
-#include <set>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,7 +13,7 @@ namespace rooftune::tune {
 
 struct Candidate {
   Choice choice;
-  kernel::Point point;  // empty where only the schedule is known
+  search::Point point;  // its decisions; but for the algorithm none where only the schedule is known
   double predicted_ms = 0;
 };
 
@@ -41,14 +40,12 @@ class TaskSearch {
   double predictor_quality() const;
 
  private:
-  bool make(size_t variant, const kernel::Point& wish, Candidate& candidate);
-  std::vector<size_t> ranked() const;
-  bool offspring(const std::vector<size_t>& ranked, Candidate& candidate);
+  Candidate candidate(const search::Point& point) const;
 
   const Task& task_;
   const kernel::Machine machine_;
   search::Random random_;
-  std::set<std::pair<size_t, uint64_t>> seen_;  // variant, hash of the schedule
+  std::unique_ptr<search::Strategy> strategy_;
   std::vector<Result> results_;
 };
 
