@@ -48,6 +48,14 @@ Type generalize(const InferContext& ctx, int i, const Type& a, const Type& b) {
   return Type::tensor(a.dtype(), std::move(shape));
 }
 
+/// A type of which nothing but the rank is known.
+Type without_dims(const InferContext& ctx, int i, const Type& type) {
+  if (!type.is_tensor() || !type.has_rank()) return type;
+  Shape shape;
+  for (int d = 0; d < type.rank(); ++d) shape.push_back(ctx.unknown_dim(i, d));
+  return Type::tensor(type.dtype(), std::move(shape));
+}
+
 void set_body_input(const InferContext& ctx, Graph& body, size_t i, const Type& type) {
   ir::Value& value = body.value(body.inputs[i]);
   const Type& stated = value.type;
@@ -65,17 +73,19 @@ std::vector<Type> infer_states(InferContext& ctx, Graph& body, size_t fixed, siz
                                std::vector<Type> states) {
   std::vector<Type> stated;
   for (size_t v = 0; v < body.value_capacity(); ++v) stated.push_back(body.type(static_cast<ir::ValueId>(v)));
-  for (int round = 0; round < 4; ++round) {
+  for (int round = 0;; ++round) {
     for (size_t v = 0; v < stated.size(); ++v) body.value(static_cast<ir::ValueId>(v)).type = stated[v];
     for (size_t s = 0; s < states.size(); ++s) body.value(body.inputs[fixed + s]).type = states[s];
     ctx.infer_body(body);
     std::vector<Type> wider;
     for (size_t s = 0; s < states.size(); ++s)
       wider.push_back(generalize(ctx, static_cast<int>(s), states[s], body.type(body.outputs[fixed_outputs + s])));
-    if (wider == states) break;
+    if (wider == states) return states;
     states = std::move(wider);
+    // Where states hand their shapes on to each other each round would change one more.
+    for (size_t s = 0; s < states.size() && round >= 4; ++s)
+      states[s] = without_dims(ctx, static_cast<int>(s), states[s]);
   }
-  return states;
 }
 
 // --- If

@@ -169,6 +169,28 @@ TEST(Infer, WidensWhatALoopChanges) {
   EXPECT_EQ(g.type(*g.find_value("scan")).rank(), 2);
 }
 
+TEST(Infer, WidensWhatStatesHandOnToEachOther) {
+  constexpr int states = 9;
+  std::string body, starts, ins, outs, results;
+  for (int s = 0; s < states; ++s) {
+    starts += ", %x";
+    ins += fmt::format("    input %s{}: ?\n", s);
+    outs += s == 0 ? ", %grown" : fmt::format(", %s{}", s - 1);
+    results += fmt::format("{}%y{}: ?", s == 0 ? "" : ", ", s);
+  }
+  const Graph g = inferred("  input %n: i64[]\n  input %x: f32[2]\n  " + results + " = Loop@18(%n, _" + starts +
+                           ") \"loop\" {body = graph \"body\" {\n    input %i: i64[]\n    input %go: bool[]\n" + ins +
+                           "    %grown: ? = Concat@18(%s0, %s0) \"grow\" {axis = 0}\n"
+                           "    %on: ? = Identity@18(%go) \"on\"\n    output %on" +
+                           outs + "\n  }}\n  output %y8");
+  for (int s = 0; s < states; ++s) EXPECT_EQ(type_of(g, fmt::format("y{}", s)).find("f32[unknown_"), 0U) << s;
+  Tensor x(DType::f32, {2});
+  x.set_double(0, 1), x.set_double(1, 2);
+  const auto run = [&](int64_t trips) { return evaluate(g, {Tensor::of<int64_t>(DType::i64, {}, {trips}), x})[0]; };
+  EXPECT_EQ(run(8).size(), 2);
+  EXPECT_EQ(run(10).size(), 8);
+}
+
 RC_GTEST_PROP(Infer, BroadcastPlanReadsWhatBroadcastingSays, ()) {
   const auto dims = *rc::gen::container<std::vector<int64_t>>(*rc::gen::inRange(0, 5), rc::gen::inRange<int64_t>(1, 4));
   std::vector<std::vector<int64_t>> operands;

@@ -4,12 +4,13 @@
 //   run_reference FOLDER…     each holds graph.txt (ir text form) and inputs.safetensors (by input name)
 //
 // Writes FOLDER/outputs.safetensors: "reference.<i>" and, where every node has a lowering, "lowered.<i>" (interpreted) and
-// "compiled.<i>" (by the analytical schedule); metadata
+// "compiled.<i>" (every other case by a random schedule, else by the analytical one); metadata
 // "error" (an InputError or a disagreement of shape inference) or "rejected" (why a lowering declined). Input dims may
 // be symbolic in graph.txt: inference is then checked against the shapes that came out.
 #include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <random>
 
 #include "ir/safetensors.h"
 #include "kernel/algorithms.h"
@@ -55,8 +56,8 @@ void check_inference(const ir::Graph& graph, const std::vector<Tensor>& inputs, 
   }
 }
 
-/// The outputs of the kernel's compiled code.
-std::vector<Tensor> compile_and_run(const kernel::Kernel& lowered, std::vector<Tensor> tensors) {
+/// The outputs of the kernel's compiled code, by the analytical schedule or a random one.
+std::vector<Tensor> compile_and_run(const kernel::Kernel& lowered, std::vector<Tensor> tensors, std::mt19937* random) {
   const codegen::CpuTarget target = testing::host_target();
   static const std::unique_ptr<codegen::Codegen> codegen = codegen::cpu_codegen(target);
   kernel::Machine machine;
@@ -65,7 +66,11 @@ std::vector<Tensor> compile_and_run(const kernel::Kernel& lowered, std::vector<T
   machine.threads = 2;
   const auto kernel = kernel::algorithms().front().rewrite(lowered, machine);
   RT_CHECK(kernel.has_value(), "{} has no direct form", lowered.name);
-  const kernel::Schedule schedule = kernel::make_schedule(*kernel, machine);
+  kernel::Point point;
+  if (random != nullptr) {
+    for (const auto& d : kernel::decisions(*kernel, machine)) point[d.name] = d.values[(*random)() % d.values.size()];
+  }
+  const kernel::Schedule schedule = kernel::make_schedule(*kernel, machine, point);
   const std::string illegal = kernel::why_illegal(*kernel, schedule);
   if (!illegal.empty())
     throw InternalError("the schedule is illegal: {}\n{}{}", illegal, print(*kernel), print(*kernel, schedule));
@@ -80,7 +85,8 @@ struct Results {
 };
 
 /// Lowers all nodes into one kernel and runs it; the reason where a node has no lowering or declines.
-std::string lower_and_run(const ir::Graph& graph, const std::vector<Tensor>& inputs, Results& outputs) {
+std::string lower_and_run(const ir::Graph& graph, const std::vector<Tensor>& inputs, std::mt19937* random,
+                          Results& outputs) {
   kernel::Kernel k;
   k.name = graph.name;
   std::map<ir::ValueId, int> buffers = {{ir::kNone, -1}};
@@ -121,7 +127,7 @@ std::string lower_and_run(const ir::Graph& graph, const std::vector<Tensor>& inp
   }
   tensors.resize(k.buffers.size());
   kernel::verify(k);
-  const std::vector<Tensor> interpreted = kernel::interpret(k, tensors), compiled = compile_and_run(k, tensors);
+  const std::vector<Tensor> interpreted = kernel::interpret(k, tensors), compiled = compile_and_run(k, tensors, random);
   for (int buffer : wanted) {
     size_t position = 0;
     for (int b = 0; b < buffer; ++b) position += k.buffers[static_cast<size_t>(b)].role == kernel::Role::output ? 1 : 0;
@@ -131,7 +137,7 @@ std::string lower_and_run(const ir::Graph& graph, const std::vector<Tensor>& inp
   return "";
 }
 
-ir::Safetensors run_case(const std::string& folder) {
+ir::Safetensors run_case(const std::string& folder, std::mt19937* random) {
   const std::string text = read_text(folder + "/graph.txt");
   const ir::Safetensors given = ir::read_safetensors(folder + "/inputs.safetensors");
   ir::Safetensors result;
@@ -153,7 +159,7 @@ ir::Safetensors run_case(const std::string& folder) {
     check_inference(symbolic, inputs, outputs);
     check_inference(graph, inputs, outputs);
     Results lowered;
-    const std::string rejected = lower_and_run(graph, inputs, lowered);
+    const std::string rejected = lower_and_run(graph, inputs, random, lowered);
     if (!rejected.empty()) result.metadata["rejected"] = rejected;
     for (size_t i = 0; i < lowered.interpreted.size(); ++i) {
       result.tensors[fmt::format("lowered.{}", i)] = lowered.interpreted[i];
@@ -171,8 +177,10 @@ ir::Safetensors run_case(const std::string& folder) {
 int main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string folder = argv[i];
+    std::mt19937 random(static_cast<unsigned>(i));
     try {
-      rooftune::ir::write_safetensors(folder + "/outputs.safetensors", rooftune::run_case(folder));
+      rooftune::ir::write_safetensors(folder + "/outputs.safetensors",
+                                      rooftune::run_case(folder, i % 2 == 0 ? &random : nullptr));
     } catch (const std::exception& e) {
       std::fprintf(stderr, "%s: %s\n", folder.c_str(), e.what());
       return 1;
