@@ -216,20 +216,25 @@ void tasks(Out& out, const Report& r) {
 
 void candidates(Out& out, const Report& r) {
   if (r.candidates.empty()) return;
-  fmt::format_to(
-      out,
-      "<h2>Candidates</h2><div class=\"card\"><table><tr><th>candidate<th class=\"n\">predicted<th class=\"n\">measured"
-      "<th class=\"n\">accuracy lost<th class=\"n\">size<th>");
+  const auto any = [&](auto member) {
+    return std::any_of(r.candidates.begin(), r.candidates.end(), [&](const Candidate& c) { return c.*member; });
+  };
+  const bool predicted = any(&Candidate::predicted_ms),
+             accuracy = any(&Candidate::accuracy_drop_pct);  // else no column
+  const auto number = [](const std::string& text) { return "<td class=\"n\">" + text; };
+  fmt::format_to(out,
+                 "<h2>Candidates</h2><div class=\"card\"><table><tr><th>candidate{}<th class=\"n\">measured{}<th "
+                 "class=\"n\">size<th>",
+                 predicted ? "<th class=\"n\">predicted" : "", accuracy ? "<th class=\"n\">accuracy lost" : "");
   for (const Candidate& c : r.candidates) {
     const bool pareto = std::find(r.pareto.begin(), r.pareto.end(), c.id) != r.pareto.end();
     std::string remark = c.chosen ? "chosen" : pareto ? "on the Pareto front" : "";
     if (!c.note.empty()) remark += (remark.empty() ? "" : "; ") + escape(c.note);
-    fmt::format_to(out,
-                   "<tr class=\"{}\"><td class=\"w\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td "
-                   "class=\"n\">{}<td class=\"w\">{}",
-                   c.chosen ? "win" : "", escape(c.id), ms_text(c.predicted_ms), ms_text(c.measured_ms),
-                   c.accuracy_drop_pct ? significant(*c.accuracy_drop_pct, 2) + " %" : std::string(kUnknown),
-                   c.size_mb ? bytes_text(*c.size_mb * 1e6) : std::string(kUnknown), remark);
+    const std::string lost = c.accuracy_drop_pct ? significant(*c.accuracy_drop_pct, 2) + " %" : std::string(kUnknown);
+    fmt::format_to(out, "<tr class=\"{}\"><td class=\"w\">{}{}{}{}{}<td class=\"w\">{}", c.chosen ? "win" : "",
+                   escape(c.id), predicted ? number(ms_text(c.predicted_ms)) : "", number(ms_text(c.measured_ms)),
+                   accuracy ? number(lost) : "",
+                   number(c.size_mb ? bytes_text(*c.size_mb * 1e6) : std::string(kUnknown)), remark);
   }
   fmt::format_to(out, "</table></div>");
 }

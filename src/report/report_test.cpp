@@ -158,6 +158,16 @@ TEST(Html, LongTextsStandInRowsOfTheirOwn) {
   EXPECT_FALSE(contains(html, "Conv + Relu · direct"));
 }
 
+TEST(Html, CandidatesHaveNoColumnOfUnknowns) {
+  Report r = sample();
+  EXPECT_TRUE(contains(to_html(r), "accuracy lost") && contains(to_html(r), "<th class=\"n\">predicted"));
+  for (Candidate& c : r.candidates) c.accuracy_drop_pct = c.predicted_ms = {};
+  const std::string html = to_html(r), table = html.substr(html.find("<h2>Candidates"));
+  EXPECT_FALSE(contains(table, "accuracy lost") || contains(table, "predicted"));
+  const std::string row = table.substr(table.find("tuned-1"), table.find("tuned-2") - table.find("tuned-1"));
+  EXPECT_EQ(count(row, "<td class=\"n\">"), 2u) << row;  // measured, size
+}
+
 TEST(Html, AnOriginalThatIsNotVerifiedIsNotCalledGood) {
   Report r = sample();
   r.kept_original = true;
