@@ -79,6 +79,19 @@ void register_exponential(Catalogue& c) {
         return select_positive(s, x, x, s.mul(s.constant(node.attr_float("alpha", 1)), exp_minus_one(s, x)));
       }));
   c.add(unary_float(
+      "Celu", 5,
+      [](const Node& node) {
+        return [alpha = node.attr_float("alpha", 1)](auto x) {
+          const auto a = static_cast<decltype(x)>(alpha);
+          return x > 0 ? x : a * std::expm1(x / a);
+        };
+      },
+      [](const Node& node, StageBuilder& s, int x) {  // the minimum before the division: alpha may be negative
+        const int alpha = s.constant(node.attr_float("alpha", 1));
+        const int power = s.unary(Op::exp, s.div(s.min(x, s.constant(0)), alpha));
+        return select_positive(s, x, x, s.mul(alpha, s.sub(power, s.constant(1))));
+      }));
+  c.add(unary_float(
       "Selu", 5,
       [](const Node& node) {
         return [alpha = node.attr_float("alpha", 1.67326319217681884765625F),
