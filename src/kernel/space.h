@@ -1,5 +1,5 @@
 // The schedule space of a kernel: typed decisions with their legal values and an analytical start. A strategy in
-// search/ sees only the decisions; a point (one value per decision) makes a Schedule. The sketch (sketch.cpp) is the one
+// search/ sees only the decisions; a point (one value per decision) makes a Schedule. The sketch (sketch.h) is the one
 // place that asks for decisions: a new one is one more `choose` there.
 #pragma once
 #include <cstdint>
