@@ -134,7 +134,7 @@ Layout Layout::parse(std::string_view text) {
     } while (*at != ')' && count < 4);
     if (*at != ')' || count < 3) throw error_here();
     at++;
-    if (field[0] < 0 || field[0] > 63 || field[1] < 1 || field[2] < 1 || field[3] < 0) throw error_here();
+    if (field[0] < 0 || field[0] > 63 || field[1] < 1 || field[2] < 0 || field[3] < 0) throw error_here();
     axes.push_back({static_cast<int>(field[0]), field[1], field[2], field[3]});
   }
   return Layout(std::move(axes));

@@ -95,8 +95,14 @@ TEST(Layout, RowMajorIsRecognisedBehindOtherSpellings) {
   EXPECT_FALSE(Layout::row_major({4}).is_row_major({4, 5}));
 }
 
+TEST(Layout, AnEmptyTensorsLayoutParsesBack) {
+  const Layout empty = Layout::row_major({2, 0, 3});
+  EXPECT_EQ(Layout::parse(empty.to_string()), empty);
+  EXPECT_EQ(empty.size(), 0);
+}
+
 TEST(Layout, MalformedTextSaysWhere) {
-  for (const char* bad : {"(0,1", "(0,1)", "0,1,2", "(0,1,2)x", "(0,0,2)", "(0,1,0)", "(-1,1,2)", "(0,1,2,3,4)",
+  for (const char* bad : {"(0,1", "(0,1)", "0,1,2", "(0,1,2)x", "(0,0,2)", "(0,1,-1)", "(-1,1,2)", "(0,1,2,3,4)",
                           "(a,1,2)", "(0,1,2,-1)"}) {
     try {
       Layout::parse(bad);

@@ -269,7 +269,7 @@ TEST(OnnxImporter, BadGraphsAreNamed) {
   expect_has(with([](Model& m) { m.graph.add_sparse_initializer()->mutable_values()->set_name("sp"); }),
              "sparse initializer 'sp'");
   expect_has(with([](Model& m) { m.proto.clear_opset_import(); }), "opset_import");
-  expect_has(with([](Model& m) { m.proto.mutable_opset_import(0)->set_version(99); }), "opset 99 of ai.onnx; 7 to 23");
+  expect_has(with([](Model& m) { m.proto.mutable_opset_import(0)->set_version(99); }), "opset 99 of ai.onnx; 6 to 26");
   expect_has(with([](Model& m) { m.proto.mutable_opset_import(0)->set_version(3); }), "opset 3");
   expect_has(with([](Model& m) { m.proto.add_opset_import()->set_version(16); }), "two opsets");
   expect_has(with([](Model& m) { m.proto.clear_ir_version(); }), "ir_version is missing");
@@ -649,6 +649,39 @@ TEST(OnnxUpgrade, SoftmaxOverSeveralAxesIsFlattened) {
   EXPECT_EQ(g.value(g.node(g.order()[3]).outputs[0]).name, "y");
 }
 
+TEST(OnnxUpgrade, ABroadcastAtAnAxisBecomesTrailingDims) {
+  Model m(6);
+  Model::tensor_type(*m.graph.mutable_input(0), "x", 1, {2, 3, 4});
+  m.raw("b", 1, {3}, bytes_of<float>({1, 2, 3}));
+  auto& node = m.node("Add", {"x", "b"}, {"y"});
+  for (const char* name : {"axis", "broadcast"}) {
+    auto* a = node.add_attribute();
+    a->set_name(name);
+    a->set_type(onnx::AttributeProto::INT);
+    a->set_i(1);
+  }
+  const Graph g = m.load();
+  const Node& unsqueeze = g.node(g.order()[0]);
+  EXPECT_EQ(unsqueeze.op, "Unsqueeze");
+  EXPECT_EQ(g.value(unsqueeze.input(0)).name, "b");
+  EXPECT_EQ(g.constant(unsqueeze.input(1))->as_ints(), std::vector<int64_t>{1});
+  const Node& add = g.node(g.order()[1]);
+  EXPECT_EQ(add.input(1), unsqueeze.outputs[0]);
+  EXPECT_TRUE(add.attributes.empty());
+  m.graph.mutable_node(0)->mutable_attribute(0)->set_i(3);
+  expect_has(m.error(), "axis is 3, but the operands have ranks 3 and 1");
+}
+
+TEST(OnnxUpgrade, OldSlopesAreOnePerChannel) {
+  Model m(6);
+  Model::tensor_type(*m.graph.mutable_input(0), "x", 1, {2, 3, 4});
+  m.raw("s", 1, {3}, bytes_of<float>({1, 2, 3}));
+  m.node("PRelu", {"x", "s"}, {"y"});
+  const Graph g = m.load();
+  EXPECT_EQ(g.node(g.order()[0]).op, "Unsqueeze");
+  EXPECT_EQ(g.constant(g.node(g.order()[0]).input(1))->as_ints(), std::vector<int64_t>{1});
+}
+
 TEST(OnnxUpgrade, ResizeKeepsItsOldCoordinates) {
   Model m(10);
   m.raw("scales", 1, {2}, bytes_of<float>({1, 2}));
@@ -665,6 +698,9 @@ TEST(OnnxUpgrade, WhatCannotBeKeptIsRefused) {
   Model m(8);
   m.node("Scan", {"", "x"}, {"y"});
   expect_has(m.error(), "Scan is supported from opset 9 on");
+  Model upsample(6);
+  upsample.node("Upsample", {"x"}, {"y"});
+  expect_has(upsample.error(), "Upsample is supported from opset 7 on");
 }
 
 }  // namespace

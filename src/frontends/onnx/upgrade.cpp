@@ -1,6 +1,7 @@
 #include "frontends/onnx/upgrade.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace rooftune::frontends::onnx_format {
 namespace {
@@ -29,8 +30,18 @@ constexpr Moved kMoved[] = {
 };
 
 /// Attributes without a meaning in inference, gone since.
-constexpr std::pair<std::string_view, std::string_view> kDropped[] = {
-    {"Dropout", "ratio"}, {"BatchNormalization", "spatial"}, {"BatchNormalization", "is_test"}};
+constexpr std::pair<std::string_view, std::string_view> kDropped[] = {{"Dropout", "ratio"},
+                                                                      {"BatchNormalization", "spatial"},
+                                                                      {"BatchNormalization", "is_test"},
+                                                                      {"Dropout", "is_test"},
+                                                                      {"Gemm", "broadcast"},
+                                                                      {"GRU", "output_sequence"},
+                                                                      {"LSTM", "output_sequence"},
+                                                                      {"RNN", "output_sequence"}};
+
+/// Before opset 7 they broadcast their second operand only, at an axis.
+constexpr std::string_view kBroadcastAtAxis[] = {"Add", "Sub", "Mul",     "Div",  "Pow",   "And",
+                                                 "Or",  "Xor", "Greater", "Less", "Equal", "PRelu"};
 
 void set_input(Node& node, size_t i, ValueId v) {
   if (node.inputs.size() <= i) node.inputs.resize(i + 1, kNone);
@@ -96,6 +107,35 @@ ValueId add(Graph& g, const Node& like, std::string_view op, std::vector<ValueId
   return out;
 }
 
+/// Before opset 7 `axis` says where in the first operand the second one begins: what follows it becomes dims of 1. A
+/// PRelu's slopes, one per channel, begin at axis 1.
+void upgrade_broadcast(Graph& g, Node& node) {
+  const auto rank = [&](size_t i) -> std::optional<int> {
+    const ValueId v = node.input(i);
+    if (v == kNone || !g.type(v).is_tensor() || !g.type(v).has_rank()) return std::nullopt;
+    return g.type(v).rank();
+  };
+  const bool prelu = node.op == "PRelu", given = node.attributes.contains("axis");
+  const int64_t axis = node.attr_int("axis", 1);
+  node.attributes.erase("axis");
+  node.attributes.erase("broadcast");
+  const auto of = rank(0), own = rank(1);
+  if (!given && !(prelu && own && *own == 1)) return;
+  if (!of || !own)
+    throw InputError("{}: shapes of its operands must be stated where it broadcasts at an axis", node.label());
+  const int64_t at = axis < 0 ? axis + *of : axis;
+  if (prelu && *of <= 1) return;
+  if (at < 0 || at + *own > *of)
+    throw InputError("{}: axis is {}, but the operands have ranks {} and {}", node.label(), axis, *of, *own);
+  std::vector<int64_t> axes;
+  for (int64_t d = at + *own; d < *of; ++d) axes.push_back(*own + static_cast<int64_t>(axes.size()));
+  if (axes.empty()) return;
+  const auto count = static_cast<int64_t>(axes.size());
+  const ValueId at_end = g.add_constant(fmt::format("{}_axes", g.value(node.outputs.at(0)).name),
+                                        Tensor::of<int64_t>(DType::i64, {count}, axes));
+  node.inputs[1] = add(g, node, "Unsqueeze", {node.inputs[1], at_end}, {});
+}
+
 /// Before opset 13 Softmax and its kin saw a matrix: the axes before `axis` by those from it on.
 void upgrade_softmax(Graph& g, Node node) {
   const int64_t axis = node.attr_int("axis", 1);
@@ -129,7 +169,11 @@ void upgrade(Graph& g, Node node) {
   move_attributes(g, node);
   for (const auto& [op, key] : kDropped)
     if (op == node.op) node.attributes.erase(std::string(key));
+  if (node.op == "Upsample" && version < 7)
+    throw InputError("{}: Upsample is supported from opset 7 on, the model has {}", node.label(), version);
   node.since_version = kModernOpset;
+  if (version < 7 && std::ranges::find(kBroadcastAtAxis, node.op) != std::end(kBroadcastAtAxis))
+    upgrade_broadcast(g, node);
   if (node.op == "Upsample" || (node.op == "Resize" && version < 11)) upgrade_resize(node);
   if (node.op == "Scatter") node.op = "ScatterElements";
   if (node.op == "Softmax" || node.op == "LogSoftmax" || node.op == "Hardmax")
