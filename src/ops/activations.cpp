@@ -247,6 +247,28 @@ void evaluate_clip(EvalContext& ctx) {
   });
 }
 
+// --- Shrink
+
+void evaluate_shrink(EvalContext& ctx) {
+  const float limit = ctx.node().attr_float("lambd", 0.5F), bias = ctx.node().attr_float("bias", 0);
+  dispatch_number(ctx.node(), ctx.input(0).dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using Wide = std::conditional_t<std::is_floating_point_v<T>, T, int64_t>;  // small integers wrap around
+    ctx.set_output(0, map_unary<T>(ctx.input(0), [limit, bias](T x) {
+                     const auto v = static_cast<double>(x);
+                     const double moved = v < -limit ? v + bias : v > limit ? v - bias : 0;
+                     return static_cast<T>(static_cast<Wide>(moved));
+                   }));
+  });
+}
+
+int shrink_stage(LowerContext& ctx, StageBuilder& s, const std::vector<int>& x) {
+  const int limit = s.constant(ctx.node().attr_float("lambd", 0.5F)),
+            bias = s.constant(ctx.node().attr_float("bias", 0));
+  const int above = s.select(s.node(Op::lt, DType::boolean, limit, x[0]), s.sub(x[0], bias), s.constant(0));
+  return s.select(s.node(Op::lt, DType::boolean, x[0], s.unary(Op::neg, limit)), s.add(x[0], bias), above);
+}
+
 int clip_stage(LowerContext& ctx, StageBuilder& s, const std::vector<int>& x) {
   int value = x[0];
   if (ctx.has_input(1)) value = s.max(value, x[1]);
@@ -280,6 +302,15 @@ void register_activations(Catalogue& c) {
            return s.select(s.node(Op::lt, DType::boolean, x[0], s.constant(0, s.type_of(x[0]))), s.mul(x[0], x[1]),
                            x[0]);
          })});
+  c.add({.name = "Shrink",
+         .since_version = 9,
+         .min_inputs = 1,
+         .max_inputs = 1,
+         .pattern = Pattern::elementwise,
+         .infer = same_as_input(kNumbers),
+         .cost = cost_per_output(3),
+         .evaluate = widened(evaluate_shrink),
+         .lower = lowered_map("shrink", bit(DType::f32), shrink_stage)});
   c.add({.name = "Clip",
          .min_inputs = 1,
          .max_inputs = 3,

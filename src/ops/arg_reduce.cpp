@@ -1,4 +1,4 @@
-// ArgMax, ArgMin (where the extreme stands along an axis) and CumSum (running sums along one).
+// ArgMax, ArgMin (where the extreme stands along an axis), CumSum and CumProd (running sums and products along one).
 #include <limits>
 
 #include "ops/dispatch.h"
@@ -111,9 +111,10 @@ void lower_arg(LowerContext& ctx) {
   ctx.set_output(0, inside.finish(inside.select(nowhere, inside.constant(0, DType::i64), at_all)));
 }
 
-// --- CumSum
+// --- CumSum, CumProd
 
-void evaluate_cum_sum(EvalContext& ctx) {
+template <bool product>
+void evaluate_running(EvalContext& ctx) {
   const Tensor& x = ctx.input(0);
   const int axis = normalize_axis(ctx.node(), scalar_int(ctx, 1), x.rank());
   const bool exclusive = ctx.node().attr_int("exclusive", 0) != 0, reverse = ctx.node().attr_int("reverse", 0) != 0;
@@ -124,14 +125,14 @@ void evaluate_cum_sum(EvalContext& ctx) {
     using A = std::conditional_t<std::is_floating_point_v<T>, double, uint64_t>;
     std::vector<A> sums(static_cast<size_t>(a.inner));
     for (int64_t o = 0; o < a.outer; ++o) {
-      std::fill(sums.begin(), sums.end(), A(0));
+      std::fill(sums.begin(), sums.end(), A(product ? 1 : 0));
       for (int64_t step = 0; step < a.extent; ++step) {
         const int64_t at = (o * a.extent + (reverse ? a.extent - 1 - step : step)) * a.inner;
         const T* from = x.data<T>() + at;
         T* to = out.data<T>() + at;
         for (int64_t i = 0; i < a.inner; ++i) {
           A& sum = sums[static_cast<size_t>(i)];
-          const A next = sum + static_cast<A>(from[i]);
+          const A next = product ? sum * static_cast<A>(from[i]) : sum + static_cast<A>(from[i]);
           to[i] = static_cast<T>(exclusive ? sum : next);
           sum = next;
         }
@@ -141,7 +142,7 @@ void evaluate_cum_sum(EvalContext& ctx) {
   ctx.set_output(0, std::move(out));
 }
 
-void infer_cum_sum(InferContext& ctx) {
+void infer_running(InferContext& ctx) {
   require(ctx, 0, kFloats | set_of({DType::i32, DType::i64, DType::u32, DType::u64}));
   require_scalar(ctx, 1, kIndices);
   require_rank(ctx, 0, 1);
@@ -172,9 +173,16 @@ void register_arg_reduce(Catalogue& c) {
   c.add({.name = "CumSum",
          .min_inputs = 2,
          .max_inputs = 2,
-         .infer = infer_cum_sum,
+         .infer = infer_running,
          .cost = cost_per_input(1),
-         .evaluate = widened(evaluate_cum_sum)});
+         .evaluate = widened(evaluate_running<false>)});
+  c.add({.name = "CumProd",
+         .since_version = 26,
+         .min_inputs = 2,
+         .max_inputs = 2,
+         .infer = infer_running,
+         .cost = cost_per_input(1),
+         .evaluate = widened(evaluate_running<true>)});
 }
 
 }  // namespace rooftune::ops

@@ -12,7 +12,7 @@ namespace {
 using kernel::Op;
 using kernel::Reduction;
 
-enum Input { kQuery, kKey, kValue, kMask, kPastKey, kPastValue };
+enum Input { kQuery, kKey, kValue, kMask, kPastKey, kPastValue, kFilled };
 
 struct AttentionSizes {
   bool flat = false;  // operands are [batch, length, heads · size], not [batch, heads, length, size]
@@ -83,6 +83,10 @@ void infer_attention(InferContext& ctx) {
       ctx.fail(fmt::format("inputs {} and {} must have the same element type, but are {} and {}", static_cast<int>(of),
                            static_cast<int>(past), ir::name(ctx.dtype(of)), ir::name(ctx.dtype(past))));
   }
+  if (ctx.has_input(kFilled)) {
+    require(ctx, kFilled, bit(DType::i64));
+    if (ctx.has_input(kPastKey)) ctx.fail("nonpad_kv_seqlen must not be given with past_key and past_value");
+  }
   bool known = true;
   for (int i = 0; i < ctx.input_count(); ++i) known = known && (!ctx.has_input(i) || ctx.has_shape(i));
   if (!known) {
@@ -90,6 +94,7 @@ void infer_attention(InferContext& ctx) {
     return;
   }
   if (ctx.has_input(kPastKey)) require_rank(ctx, kPastKey, 4, 4);
+  require_shape(ctx, kFilled, "nonpad_kv_seqlen", {ctx.shape(0)[0]});
   const AttentionSizes s = attention_sizes(ctx.node(), ctx.shape(0), ctx.shape(1), ctx.shape(2),
                                            ctx.has_input(kPastKey) ? std::optional(ctx.shape(kPastKey)) : std::nullopt);
   require_shape(ctx, kPastKey, "past_key", {s.batch, s.kv_heads, s.past, s.head});
@@ -164,10 +169,13 @@ void add_bias(const EvalContext& ctx, const AttentionSizes& s, int64_t b, int64_
         ctx.fail(fmt::format("attn_mask [{}] does not fit", fmt::join(mask.shape(), ",")));
     }
   }
+  // Of a cache that is longer than its content, the rest is forbidden; the queries are the last ones of the content.
+  const int64_t filled = ctx.has_input(kFilled) ? ctx.input(kFilled).as_int(b) : total;
+  const int64_t before = ctx.has_input(kFilled) ? filled - length : s.past.value();
   for (int64_t i = 0; i < length; ++i) {
     for (int64_t j = 0; j < total; ++j) {
       T& score = scores[static_cast<size_t>(i * total + j)];
-      if (causal && j > i + s.past.value()) score = never;
+      if (j >= filled || (causal && j > i + before)) score = never;
       if (!ctx.has_input(kMask)) continue;
       const Tensor& mask = ctx.input(kMask);
       const int64_t at = b * strides[0] + h * strides[1] + i * strides[2] + j * strides[3];
@@ -249,7 +257,7 @@ void evaluate_attention(EvalContext& ctx) {
   std::vector<Tensor> inputs;
   for (int i = 0; i < ctx.input_count(); ++i) {
     const Tensor input = ctx.has_input(i) ? ctx.input(i) : Tensor();
-    inputs.push_back(input && input.dtype() != DType::boolean ? convert(input, own) : input);
+    inputs.push_back(input && input.dtype() != DType::boolean && i != kFilled ? convert(input, own) : input);
   }
   EvalContext uniform(ctx.node(), std::move(inputs));
   dispatch_float(ctx.node(), own, [&](auto tag) { attention<typename decltype(tag)::type>(uniform, s); });
@@ -317,6 +325,8 @@ int add_scores(LowerContext& ctx, const AttentionSizes& s, int products, const s
 void lower_attention(LowerContext& ctx) {
   if (ctx.node().outputs.size() > 3 && ctx.node().outputs[3] != ir::kNone)
     return ctx.reject("lower: Attention with qk_matmul_output is not supported");
+  if (ctx.node().input(kFilled) != ir::kNone)
+    return ctx.reject("lower: Attention with nonpad_kv_seqlen is not supported");
   if (!can_lower_inputs(ctx, {kQuery, kKey, kValue}, bit(DType::f32)) ||
       !can_lower_inputs(ctx, {kMask}, bit(DType::f32) | kBool))
     return;
@@ -384,7 +394,7 @@ void register_attention(Catalogue& catalogue) {
   catalogue.add({.name = "Attention",
                  .since_version = 23,
                  .min_inputs = 3,
-                 .max_inputs = 6,
+                 .max_inputs = 7,
                  .max_outputs = 4,
                  .pattern = Pattern::contraction,
                  .infer = infer_attention,

@@ -158,7 +158,32 @@ Tensor cast_tensor(const Node& node, const Tensor& x, DType to, bool saturate) {
   return wide.dtype() == to ? wide : cast_native(node, wide, to);
 }
 
+namespace {
+
+// --- BitCast: the same bits as another type of the same size
+
+void infer_bit_cast(InferContext& ctx) {
+  const DType from = require(ctx, 0, kAny & ~kString), to = target(ctx.node());
+  if (to == DType::string || ir::bit_width(from) != ir::bit_width(to))
+    ctx.fail(fmt::format("{} cannot be read as {}: their sizes differ", ir::name(from), ir::name(to)));
+  ctx.set_output(0, Type::tensor(to, ctx.has_shape(0) ? std::optional(ctx.shape(0)) : std::nullopt));
+}
+
+void evaluate_bit_cast(EvalContext& ctx) {
+  const Tensor& x = ctx.input(0);
+  ctx.set_output(0, Tensor(target(ctx.node()), x.shape(), x.storage(), x.offset()));
+}
+
+}  // namespace
+
 void register_cast(Catalogue& c) {
+  c.add({.name = "BitCast",
+         .since_version = 26,
+         .min_inputs = 1,
+         .max_inputs = 1,
+         .infer = infer_bit_cast,
+         .cost = cost_per_output(0),
+         .evaluate = evaluate_bit_cast});
   c.add({.name = "Cast",
          .min_inputs = 1,
          .max_inputs = 1,

@@ -8,10 +8,14 @@ void register_families(Catalogue& catalogue) {
   register_contraction(catalogue);
   register_convolution(catalogue);
   register_convolution_transpose(catalogue);
+  register_deform_convolution(catalogue);
   register_detection(catalogue);
+  register_determinant(catalogue);
   register_einsum(catalogue);
   register_indexing(catalogue);
+  register_losses(catalogue);
   register_movement(catalogue);
+  register_ngrams(catalogue);
   register_pooling(catalogue);
   register_quantized(catalogue);
   register_recurrent(catalogue);
@@ -20,6 +24,7 @@ void register_families(Catalogue& catalogue) {
   register_scatter(catalogue);
   register_selection(catalogue);
   register_slicing(catalogue);
+  register_strings(catalogue);
 
   register_arithmetic(catalogue);
   register_math(catalogue);

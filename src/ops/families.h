@@ -26,10 +26,14 @@ void register_rotary(Catalogue& catalogue);
 void register_contraction(Catalogue& catalogue);
 void register_convolution(Catalogue& catalogue);
 void register_convolution_transpose(Catalogue& catalogue);
+void register_deform_convolution(Catalogue& catalogue);
 void register_detection(Catalogue& catalogue);
+void register_determinant(Catalogue& catalogue);
 void register_einsum(Catalogue& catalogue);
 void register_indexing(Catalogue& catalogue);
+void register_losses(Catalogue& catalogue);
 void register_movement(Catalogue& catalogue);
+void register_ngrams(Catalogue& catalogue);
 void register_pooling(Catalogue& catalogue);
 void register_quantized(Catalogue& catalogue);
 void register_recurrent(Catalogue& catalogue);
@@ -38,5 +42,6 @@ void register_sampling(Catalogue& catalogue);
 void register_scatter(Catalogue& catalogue);
 void register_selection(Catalogue& catalogue);
 void register_slicing(Catalogue& catalogue);
+void register_strings(Catalogue& catalogue);
 
 }  // namespace rooftune::ops

@@ -17,8 +17,8 @@ using kernel::Op;
 void infer_batch_norm(InferContext& ctx) {
   const DType dtype = require(ctx, 0, kFloats);
   require_rank(ctx, 0, 2);
-  if (ctx.node().attr_int("training_mode", 0) != 0 || ctx.output_count() > 1)
-    ctx.fail("training mode is not supported; export the model for inference");
+  const bool training = ctx.node().attr_int("training_mode", 0) != 0;
+  if (!training && ctx.output_count() > 1) ctx.fail("has running statistics as outputs, but training_mode is 0");
   for (int i = 1; i <= 4; ++i) {
     require(ctx, i, kFloats);
     require_rank(ctx, i, 1, 1);
@@ -29,7 +29,24 @@ void infer_batch_norm(InferContext& ctx) {
       ctx.fail(fmt::format("input {} has {} elements, but there are {} channels", i, given.to_string(),
                            channels.to_string()));
   }
+  if (training && ctx.output_count() > 3) ctx.fail("has more outputs than the two running statistics");
   ctx.set_output(0, Type::tensor(dtype, ctx.has_shape(0) ? std::optional(ctx.shape(0)) : std::nullopt));
+  for (int i = 1; i < ctx.output_count(); ++i)
+    if (ctx.has_output(i)) ctx.set_output(i, ctx.input(i + 2));
+}
+
+/// Mean and variance of each channel of x over the batch and all places.
+std::pair<std::vector<double>, std::vector<double>> channel_statistics(const Tensor& x) {
+  const int64_t channels = x.dim(1), inner = x.size() == 0 ? 0 : x.size() / x.dim(0) / channels;
+  const double count = static_cast<double>(x.dim(0) * inner);
+  std::vector<double> means(static_cast<size_t>(channels), 0), variances(static_cast<size_t>(channels), 0);
+  const auto each = [&](auto&& add) {
+    for (int64_t row = 0; row < x.dim(0) * channels; ++row)
+      for (int64_t i = 0; i < inner; ++i) add(static_cast<size_t>(row % channels), x.as_double(row * inner + i));
+  };
+  each([&](size_t c, double v) { means[c] += v / count; });
+  each([&](size_t c, double v) { variances[c] += (v - means[c]) * (v - means[c]) / count; });
+  return {means, variances};
 }
 
 void evaluate_batch_norm(EvalContext& ctx) {
@@ -41,10 +58,30 @@ void evaluate_batch_norm(EvalContext& ctx) {
     if (ctx.input(i).size() != channels)
       ctx.fail(fmt::format("input {} has {} elements, but there are {} channels", i, ctx.input(i).size(), channels));
   }
+  std::vector<double> means, variances;
+  for (int64_t c = 0; c < channels; ++c) {
+    means.push_back(ctx.input(3).as_double(c));
+    variances.push_back(ctx.input(4).as_double(c));
+  }
+  if (ctx.node().attr_int("training_mode", 0) != 0) {  // by the batch's own statistics, which move the running ones
+    const double momentum = ctx.node().attr_float("momentum", 0.9F);
+    const auto [mean, variance] = channel_statistics(x);
+    Tensor running_mean(ctx.input(3).dtype(), {channels}), running_variance(ctx.input(4).dtype(), {channels});
+    for (int64_t c = 0; c < channels; ++c) {
+      const auto at = static_cast<size_t>(c);
+      running_mean.set_double(c, means[at] * momentum + mean[at] * (1 - momentum));
+      running_variance.set_double(c, variances[at] * momentum + variance[at] * (1 - momentum));
+    }
+    if (ctx.has_output(1)) ctx.set_output(1, std::move(running_mean));
+    if (ctx.has_output(2)) ctx.set_output(2, std::move(running_variance));
+    means = mean;
+    variances = variance;
+  }
   std::vector<double> factor, shift;  // y = x · factor + shift
   for (int64_t c = 0; c < channels; ++c) {
-    factor.push_back(ctx.input(1).as_double(c) / std::sqrt(ctx.input(4).as_double(c) + epsilon));
-    shift.push_back(ctx.input(2).as_double(c) - ctx.input(3).as_double(c) * factor.back());
+    const auto at = static_cast<size_t>(c);
+    factor.push_back(ctx.input(1).as_double(c) / std::sqrt(variances[at] + epsilon));
+    shift.push_back(ctx.input(2).as_double(c) - means[at] * factor.back());
   }
   Tensor out(x.dtype(), x.shape());
   dispatch_float(ctx.node(), x.dtype(), [&](auto tag) {
@@ -60,6 +97,8 @@ void evaluate_batch_norm(EvalContext& ctx) {
 }
 
 void lower_batch_norm(LowerContext& ctx) {
+  if (ctx.node().attr_int("training_mode", 0) != 0)
+    return ctx.reject("lower: BatchNormalization in training mode is not supported");
   if (!can_lower(ctx, bit(DType::f32))) return;
   const std::vector<int64_t> shape = ctx.shape(0);
   StageBuilder f(ctx.kernel(), stage_name(ctx.kernel(), "factor"), {{"c", shape[1]}});

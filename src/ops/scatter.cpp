@@ -1,4 +1,6 @@
 // Writing at indices that are data: ScatterElements (and its predecessor Scatter) and ScatterND, with reductions.
+#include <cstring>
+
 #include "ops/cells.h"
 #include "ops/dispatch.h"
 #include "ops/families.h"
@@ -134,6 +136,62 @@ void evaluate_scatter_nd(EvalContext& ctx) {
   ctx.set_output(0, scattered(ctx.node(), data, updates, runs));
 }
 
+// --- TensorScatter: writes a stretch of a cache, for each sample of the batch at its own place
+
+int cache_axis(const Node& node, int rank) {
+  const int axis = normalize_axis(node, node.attr_int("axis", -2), rank);
+  if (axis == 0) fail(node, "axis must not be 0, the batch");
+  return axis;
+}
+
+bool circular(const Node& node) {
+  const std::string mode = node.attr_string("mode", "linear");
+  if (mode != "linear" && mode != "circular")
+    fail(node, fmt::format("mode is '{}', but must be linear or circular", mode));
+  return mode == "circular";
+}
+
+void infer_tensor_scatter(InferContext& ctx) {
+  const DType dtype = require_same(ctx, 0, 1, kAny & ~kString);
+  (void)circular(ctx.node());
+  if (ctx.has_input(2)) require(ctx, 2, kIndices);
+  if (ctx.has_shape(0)) {
+    const Shape& cache = ctx.shape(0);
+    const int axis = cache_axis(ctx.node(), static_cast<int>(cache.size()));
+    Shape wanted = cache;
+    if (ctx.has_shape(1) && ctx.shape(1).size() == cache.size())
+      wanted[static_cast<size_t>(axis)] = ctx.shape(1)[static_cast<size_t>(axis)];
+    require_shape(ctx, 1, "update", wanted);
+    require_shape(ctx, 2, "write_indices", {cache[0]});
+  }
+  ctx.set_output(0, Type::tensor(dtype, ctx.has_shape(0) ? std::optional(ctx.shape(0)) : std::nullopt));
+}
+
+void evaluate_tensor_scatter(EvalContext& ctx) {
+  const Tensor &cache = ctx.input(0), &update = ctx.input(1);
+  const int axis = cache_axis(ctx.node(), cache.rank());
+  const bool wraps = circular(ctx.node());
+  const int64_t total = cache.dim(axis), count = update.dim(axis), batch = cache.dim(0);
+  const auto axis_at = static_cast<size_t>(axis);
+  const int64_t outer = product({cache.shape().data(), axis_at}),
+                inner = product({cache.shape().data() + axis_at + 1, cache.shape().size() - axis_at - 1});
+  const int bits = ir::bit_width(cache.dtype());
+  if (bits < 8) ctx.fail(fmt::format("element type {} is not supported", ir::name(cache.dtype())));
+  const auto run = static_cast<size_t>(inner * bits / 8);
+  Tensor out = cache.clone();
+  for (int64_t o = 0; o < outer && batch > 0; ++o) {
+    const int64_t sample = o / (outer / batch), first = ctx.has_input(2) ? ctx.input(2).as_int(sample) : 0;
+    if (first < 0 || count > total || (!wraps && first > total - count))
+      ctx.fail(fmt::format("sample {} is written at {}: {} steps do not fit into {}", sample, first, count, total));
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t to = wraps ? (first % total + i) % total : first + i;
+      std::memcpy(out.raw() + static_cast<size_t>(o * total + to) * run,
+                  update.raw() + static_cast<size_t>(o * count + i) * run, run);
+    }
+  }
+  ctx.set_output(0, std::move(out));
+}
+
 Cost cost_scatter(const CostContext& ctx) {
   const bool reduces = ctx.node.attr_string("reduction", "none") != "none";
   return {reduces ? static_cast<double>(elements(ctx.input(2))) : 0, bytes_touched(ctx)};
@@ -153,6 +211,13 @@ void register_scatter(Catalogue& catalogue) {
   };
   add("ScatterElements", 11, evaluate_scatter_elements);
   add("ScatterND", 11, evaluate_scatter_nd);
+  catalogue.add({.name = "TensorScatter",
+                 .since_version = 24,
+                 .min_inputs = 2,
+                 .max_inputs = 3,
+                 .infer = infer_tensor_scatter,
+                 .cost = cost_per_output(0),
+                 .evaluate = evaluate_tensor_scatter});
 }
 
 }  // namespace rooftune::ops

@@ -5,7 +5,7 @@ from pathlib import Path
 import backend
 import conformance
 
-FLOOR = 0.86  # of the cases that onnxruntime passes
+FLOOR = 0.97  # of the cases that onnxruntime passes
 
 
 def test_conformance():

@@ -45,6 +45,15 @@ def attention(rng):
     return by_the_standard(Case("Attention", inputs, attributes, outputs=outputs, opset=23, symbolic=(0, 1, 2, 4, 5), tolerance=1e-4, lowered=lowered))
 
 
+@operator("Attention", 20)
+def partly_filled_cache(rng):
+    batch, kv_heads, shared, length, spare, size = (int(x) for x in rng.integers(1, 4, 6))
+    total = length + spare
+    inputs = [draw(rng, batch, kv_heads * shared, length, size), draw(rng, batch, kv_heads, total, size), draw(rng, batch, kv_heads, total, size),
+              mask_of(rng, batch, kv_heads * shared, length, total) if rng.random() < 0.5 else None, None, None, rng.integers(0, total + 1, batch)]
+    return by_the_standard(Case("Attention", inputs, {"is_causal": int(rng.integers(0, 2))}, opset=24, tolerance=1e-4, lowered=False))
+
+
 @operator("RotaryEmbedding", 30)
 def rotary(rng):
     batch, heads, length, half = (int(x) for x in rng.integers(1, 5, 4))

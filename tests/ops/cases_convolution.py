@@ -90,3 +90,22 @@ def qlinear_conv(rng):
     if rng.random() < 0.6:
         inputs.append(rng.integers(-2000, 2000, w.shape[0]).astype(np.int32))
     return Case("QLinearConv", inputs, attributes, symbolic=(0,), tolerance=1)
+
+
+@operator("DeformConv", 16)
+def deform_conv(rng):
+    group, per_group, filters, batch = (int(v) for v in rng.integers(1, 4, 4))
+    channels = group * per_group
+    offset_group = int(rng.choice([g for g in range(1, channels + 1) if channels % g == 0]))
+    kernel, strides, dilations = ([int(v) for v in rng.integers(1, 4, 2)] for _ in range(3))
+    pads = [int(v) for v in rng.integers(0, 3, 4)]
+    spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations)]
+    size = [int(s + rng.integers(1, 5)) for s in spans]
+    out = [(n + pads[i] + pads[i + 2] - spans[i]) // strides[i] + 1 for i, n in enumerate(size)]
+    points = offset_group * kernel[0] * kernel[1]
+    inputs = [rng.standard_normal((batch, channels, *size)), rng.standard_normal((group * filters, per_group, *kernel)), rng.normal(0, 1.5, (batch, 2 * points, *out)),
+              rng.standard_normal(group * filters) if rng.random() < 0.6 else None, rng.random((batch, points, *out)) if rng.random() < 0.6 else None]
+    while inputs[-1] is None:
+        inputs.pop()
+    attributes = {"group": group, "offset_group": offset_group, "strides": strides, "dilations": dilations, "pads": pads, "kernel_shape": kernel}
+    return Case("DeformConv", [None if x is None else x.astype(np.float32) for x in inputs], attributes, opset=19, tolerance=1e-4, lowered=False)

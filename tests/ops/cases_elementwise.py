@@ -1,6 +1,8 @@
 """Arithmetic, mathematics, activations, comparisons, logic, Where, Trilu, Cast."""
 import numpy as np
 
+from onnx import helper
+
 from harness import Case, operator
 from samples import broadcast_shapes, numbers, shape
 
@@ -148,6 +150,9 @@ unary("Exp", -10, 10, lowered=True)
 unary("Log", 0.01, 20, lowered=True)
 unary("Erf", types=("float32",), lowered=True)
 unary("Reciprocal", 0.1, 5, lowered=True)
+unary("Shrink", types=("float32", "float64", "int32", "int64"), opset=9, lowered=True,
+      attributes=lambda rng: {"lambd": float(rng.uniform(0, 2)), "bias": float(rng.choice([0, 1, 1.5]))},
+      numpy=lambda x, lambd, bias: np.where(x < -np.float32(lambd), x + np.float32(bias), np.where(x > np.float32(lambd), x - np.float32(bias), 0)))
 unary("Floor", lowered=True)
 unary("Ceil", lowered=True)
 unary("Round", lowered=True)
@@ -329,3 +334,10 @@ def cast_like(rng):
     source, target = pick(rng, ["float32", "int32", "int64"]), pick(rng, ["float32", "int32", "int64", "uint8"])
     x = rng.uniform(0, 100, shape(rng)).astype(source)
     return Case("CastLike", [x, np.zeros(2, target)], expected=[x.astype(target)])
+
+
+@operator("BitCast", cases=12)
+def bit_cast(rng):
+    source, to = pick(rng, [("float32", "int32"), ("int64", "float64"), ("float64", "uint64"), ("int8", "uint8"), ("uint16", "float16"), ("uint32", "int32")])
+    x = numbers(rng, shape(rng), source)
+    return Case("BitCast", [x], {"to": int(helper.np_dtype_to_tensor_dtype(np.dtype(to)))}, opset=26, expected=[np.ascontiguousarray(x).view(to).reshape(x.shape)], lowered=False)

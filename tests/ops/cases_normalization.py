@@ -93,3 +93,19 @@ def lrn(rng):
     if rng.random() < 0.3:
         attributes = {"size": 3}
     return Case("LRN", [x], attributes, tolerance=1e-4, lowered=True)
+
+
+@operator("BatchNormalization", cases=8)
+def batch_norm_training(rng):
+    x = numbers(rng, shape(rng, int(rng.integers(2, 5))), pick(rng, ["float32", "float64"]))
+    channels = (x.shape[1],)
+    scale, bias, mean = (numbers(rng, channels, x.dtype) for _ in range(3))
+    variance = rng.uniform(0.1, 2, channels).astype(x.dtype)
+    momentum, axes = float(rng.uniform(0.1, 0.99)), tuple(d for d in range(x.ndim) if d != 1)
+    wide = x.astype(np.float64)
+    own_mean, own_variance = wide.mean(axes), wide.var(axes)
+    along = lambda v: v.reshape((-1,) + (1,) * (x.ndim - 2))
+    y = (wide - along(own_mean)) / np.sqrt(along(own_variance) + 1e-3) * along(scale) + along(bias)
+    running = [before * momentum + now * (1 - momentum) for before, now in ((mean, own_mean), (variance, own_variance))]
+    return Case("BatchNormalization", [x, scale, bias, mean, variance], {"epsilon": 1e-3, "momentum": momentum, "training_mode": 1}, outputs=3, opset=15,
+                expected=[v.astype(x.dtype) for v in [y] + running], tolerance=1e-4, lowered=False)

@@ -1,7 +1,7 @@
-"""Reductions, ArgMax, ArgMin, CumSum, the softmax family."""
+"""Reductions, ArgMax, ArgMin, CumSum, CumProd, the softmax family."""
 import numpy as np
 
-from harness import Case, operator
+from harness import Case, by_the_standard, operator
 from samples import numbers, shape
 
 
@@ -149,6 +149,15 @@ def cum_sum(rng):
     x = numbers(rng, s, pick(rng, ["float32", "float64", "int32", "int64"]))
     attributes = {"exclusive": int(rng.integers(2)), "reverse": int(rng.integers(2))}
     return Case("CumSum", [x, np.array(rng.integers(-len(s), len(s)), np.int64 if rng.random() < 0.5 else np.int32)], attributes, tolerance=3e-5)
+
+
+@operator("CumProd", cases=16)
+def cum_prod(rng):
+    s = shape(rng, int(rng.integers(1, 5)))
+    dtype = pick(rng, ["float32", "float64", "int32", "int64"])
+    x = rng.uniform(0.3, 2, s).astype(dtype) if dtype[0] == "f" else rng.integers(-3, 4, s).astype(dtype)
+    attributes = {"exclusive": int(rng.integers(2)), "reverse": int(rng.integers(2))}
+    return by_the_standard(Case("CumProd", [x, np.array(rng.integers(-len(s), len(s)), np.int64)], attributes, opset=26, tolerance=3e-5))
 
 
 def softmax(name):

@@ -2,7 +2,7 @@
 import numpy as np
 
 from cases_movement import ints, shape_of, tensor
-from harness import Case, operator
+from harness import Case, by_the_standard, operator
 
 NUMBERS = [np.float32, np.float32, np.int64, np.int32, np.float64, np.uint8]
 
@@ -112,3 +112,14 @@ def top_k(rng):
     k = int(rng.integers(1, shape[axis] + 1))
     attributes = {"axis": axis - (x.ndim if rng.random() < 0.5 else 0), "largest": int(rng.integers(0, 2))}
     return Case("TopK", [x, ints(k)], attributes, outputs=2, constants=(1,) if rng.random() < 0.7 else (), symbolic=(0,))
+
+
+@operator("TensorScatter", 16)
+def tensor_scatter(rng):
+    past = number(rng, *shape_of(rng, 3, 4))
+    axis, mode = int(rng.integers(1, past.ndim)), str(rng.choice(["linear", "circular"]))
+    count = int(rng.integers(1, past.shape[axis] + 1))
+    update = number(rng, *(count if d == axis else n for d, n in enumerate(past.shape))).astype(past.dtype)
+    last = past.shape[axis] - (count if mode == "linear" else 0)
+    indices = [] if rng.random() < 0.2 else [rng.integers(0, last + 1, past.shape[0])]
+    return by_the_standard(Case("TensorScatter", [past, update, *indices], {"axis": axis - (past.ndim if rng.random() < 0.5 else 0), "mode": mode}, opset=24, lowered=False))

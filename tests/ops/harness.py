@@ -68,7 +68,7 @@ def operator(name, cases=12):
 
 
 def quoted(text):
-    return json.dumps(text)
+    return json.dumps(text, ensure_ascii=False)
 
 
 def elements(array):
