@@ -1,8 +1,8 @@
 #include "base/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
 #include <sched.h>
-#include <sys/resource.h>
 
 #include <atomic>
 #include <chrono>
@@ -143,8 +143,10 @@ TEST(ThreadPool, PinsWorkersOneEachAndLeavesTheCaller) {
 TEST(ThreadPool, SaysHowManyThreadsCouldBeStarted) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto start = [] {
-    const rlimit room{size_t{1} << 30, size_t{1} << 30};  // of address space: too little for so many stacks
-    setrlimit(RLIMIT_AS, &room);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, size_t{1} << 42);  // no address space holds a thousand such stacks
+    pthread_setattr_default_np(&attributes);
     try {
       ThreadPool pool(1000);
     } catch (const EnvironmentError& e) {
