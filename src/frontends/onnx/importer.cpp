@@ -19,7 +19,7 @@ using ir::kNone;
 using ir::Node;
 using ir::ValueId;
 
-constexpr int kOldestOpset = 6, kNewestOpset = 26;
+constexpr int kOldestOpset = 1, kNewestOpset = 26;
 constexpr int kOldestIr = 3;
 constexpr int kMostNesting = 40;         // bodies and functions within each other
 constexpr int64_t kMostNodes = 1 << 18;  // after inlining; small functions can call each other into the billions

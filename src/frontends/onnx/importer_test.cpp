@@ -269,8 +269,10 @@ TEST(OnnxImporter, BadGraphsAreNamed) {
   expect_has(with([](Model& m) { m.graph.add_sparse_initializer()->mutable_values()->set_name("sp"); }),
              "sparse initializer 'sp'");
   expect_has(with([](Model& m) { m.proto.clear_opset_import(); }), "opset_import");
-  expect_has(with([](Model& m) { m.proto.mutable_opset_import(0)->set_version(99); }), "opset 99 of ai.onnx; 6 to 26");
-  expect_has(with([](Model& m) { m.proto.mutable_opset_import(0)->set_version(3); }), "opset 3");
+  expect_has(with([](Model& m) { m.proto.mutable_opset_import(0)->set_version(99); }), "opset 99 of ai.onnx; 1 to 26");
+  expect_has(with([](Model& m) { m.proto.mutable_opset_import(0)->set_version(3); }),
+             "node 'act' (Relu): Relu is supported from opset 6 on, the model has 3");
+  expect_has(with([](Model& m) { m.proto.mutable_opset_import(0)->set_version(0); }), "opset 0 of ai.onnx");
   expect_has(with([](Model& m) { m.proto.add_opset_import()->set_version(16); }), "two opsets");
   expect_has(with([](Model& m) { m.proto.clear_ir_version(); }), "ir_version is missing");
   expect_has(with([](Model& m) { m.proto.set_ir_version(1000); }), "ir_version 1000");
@@ -680,6 +682,14 @@ TEST(OnnxUpgrade, OldSlopesAreOnePerChannel) {
   const Graph g = m.load();
   EXPECT_EQ(g.node(g.order()[0]).op, "Unsqueeze");
   EXPECT_EQ(g.constant(g.node(g.order()[0]).input(1))->as_ints(), std::vector<int64_t>{1});
+}
+
+TEST(OnnxUpgrade, WhatNeverChangedIsReadFromTheFirstOpset) {
+  Model m(1);
+  m.node("Transpose", {"x"}, {"y"});
+  const Graph g = m.load();
+  EXPECT_EQ(g.node(g.order()[0]).op, "Transpose");
+  EXPECT_EQ(g.node(g.order()[0]).since_version, 13);
 }
 
 TEST(OnnxUpgrade, ResizeKeepsItsOldCoordinates) {

@@ -1,4 +1,4 @@
-// ONNX models: ir_version 3 to 14, default opsets 6 to 26 (those below 13 where their meaning can be kept, see
+// ONNX models: ir_version 3 to 14, default opsets 1 to 26 (those below 13 where their meaning can be kept, see
 // upgrade.h), every element type but 6-bit floats. Weights stay where the file is mapped.
 #pragma once
 #include <memory>

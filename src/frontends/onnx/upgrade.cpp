@@ -43,6 +43,55 @@ constexpr std::pair<std::string_view, std::string_view> kDropped[] = {{"Dropout"
 constexpr std::string_view kBroadcastAtAxis[] = {"Add", "Sub", "Mul",     "Div",  "Pow",   "And",
                                                  "Or",  "Xor", "Greater", "Less", "Equal", "PRelu"};
 
+/// What opset 1 has as opset 6 has it, sorted. Others changed between them, in ways that we do not know of.
+constexpr std::string_view kSinceTheFirst[] = {"And",
+                                               "ArgMax",
+                                               "ArgMin",
+                                               "AveragePool",
+                                               "Constant",
+                                               "Conv",
+                                               "ConvTranspose",
+                                               "DepthToSpace",
+                                               "Equal",
+                                               "Flatten",
+                                               "Gather",
+                                               "GlobalAveragePool",
+                                               "GlobalMaxPool",
+                                               "Greater",
+                                               "Hardmax",
+                                               "Identity",
+                                               "LRN",
+                                               "Less",
+                                               "LogSoftmax",
+                                               "LpNormalization",
+                                               "MatMul",
+                                               "MaxPool",
+                                               "Not",
+                                               "Or",
+                                               "Pow",
+                                               "ReduceL1",
+                                               "ReduceL2",
+                                               "ReduceLogSum",
+                                               "ReduceLogSumExp",
+                                               "ReduceMax",
+                                               "ReduceMean",
+                                               "ReduceMin",
+                                               "ReduceProd",
+                                               "ReduceSum",
+                                               "ReduceSumSquare",
+                                               "Shape",
+                                               "Size",
+                                               "Slice",
+                                               "Softmax",
+                                               "Softplus",
+                                               "Softsign",
+                                               "SpaceToDepth",
+                                               "Squeeze",
+                                               "TopK",
+                                               "Transpose",
+                                               "Unsqueeze",
+                                               "Xor"};
+
 void set_input(Node& node, size_t i, ValueId v) {
   if (node.inputs.size() <= i) node.inputs.resize(i + 1, kNone);
   node.inputs[i] = v;
@@ -169,6 +218,8 @@ void upgrade(Graph& g, Node node) {
   move_attributes(g, node);
   for (const auto& [op, key] : kDropped)
     if (op == node.op) node.attributes.erase(std::string(key));
+  if (version < 6 && !std::ranges::binary_search(kSinceTheFirst, node.op))
+    throw InputError("{}: {} is supported from opset 6 on, the model has {}", node.label(), node.op, version);
   if (node.op == "Upsample" && version < 7)
     throw InputError("{}: Upsample is supported from opset 7 on, the model has {}", node.label(), version);
   node.since_version = kModernOpset;
