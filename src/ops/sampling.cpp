@@ -227,9 +227,15 @@ void infer_col2im(InferContext& ctx) {
   if (!image || !ctx.has_shape(0)) return ctx.set_output(0, Type::tensor(dtype));
   Shape shape = {ctx.shape(0)[0], ctx.unknown_dim(0, 1)};
   if (block) {
-    const int64_t volume = product(*block);
-    if (volume < 1 || block->size() != image->size())
-      ctx.fail("image_shape and block_shape must have the same length, and blocks at least one element");
+    constexpr int64_t kMost = int64_t{1} << 31;
+    int64_t volume = 1;
+    for (int64_t extent : *block) {
+      if (extent < 1 || extent > kMost / volume)
+        ctx.fail(fmt::format("a block of [{}] is not possible; it has between 1 and {} elements",
+                             fmt::join(*block, ","), kMost));
+      volume *= extent;
+    }
+    if (block->size() != image->size()) ctx.fail("image_shape and block_shape must have the same length");
     if (ctx.shape(0)[1].is_static() && ctx.shape(0)[1].value() % volume != 0)
       ctx.fail(fmt::format("dim 1 of {} must be a multiple of {}", to_string(ctx.shape(0)), volume));
     shape[1] = floordiv(ctx.shape(0)[1], volume);
