@@ -94,9 +94,9 @@ void infer_attention(InferContext& ctx) {
     return;
   }
   if (ctx.has_input(kPastKey)) require_rank(ctx, kPastKey, 4, 4);
-  require_shape(ctx, kFilled, "nonpad_kv_seqlen", {ctx.shape(0)[0]});
   const AttentionSizes s = attention_sizes(ctx.node(), ctx.shape(0), ctx.shape(1), ctx.shape(2),
                                            ctx.has_input(kPastKey) ? std::optional(ctx.shape(kPastKey)) : std::nullopt);
+  require_shape(ctx, kFilled, "nonpad_kv_seqlen", {s.batch});
   require_shape(ctx, kPastKey, "past_key", {s.batch, s.kv_heads, s.past, s.head});
   require_shape(ctx, kPastValue, "past_value", {s.batch, s.kv_heads, s.past, s.value_head});
   if (ctx.has_input(kMask)) check_mask(ctx, s);
