@@ -145,6 +145,13 @@ std::optional<Shape> broadcast_inputs(const InferContext& ctx, int first, int la
 
 BroadcastPlan plan_broadcast(const std::vector<int64_t>& out, const std::vector<std::vector<int64_t>>& operands) {
   const size_t count = operands.size();
+  if (ir::checked_element_count(out) == 0) {  // there are no rows; where there are, strides and merged extents fit
+    BroadcastPlan nothing;
+    nothing.row = nothing.rows = 0;
+    nothing.row_step.assign(count, 0);
+    nothing.strides.assign(count, {});
+    return nothing;
+  }
   std::vector<int64_t> extents;             // innermost first while merging
   std::vector<std::vector<int64_t>> steps;  // [loop][operand]
   std::vector<int64_t> dense(count, 1);     // stride that the next dim of each operand has

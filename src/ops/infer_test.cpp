@@ -191,6 +191,12 @@ TEST(Infer, WidensWhatStatesHandOnToEachOther) {
   EXPECT_EQ(run(10).size(), 8);
 }
 
+TEST(Infer, BroadcastPlanOfNothingHasNoRows) {
+  const std::vector<int64_t> nothing = {int64_t{1} << 40, int64_t{1} << 40, 0, 3};
+  EXPECT_EQ(plan_broadcast(nothing, {nothing, {3}}).rows, 0);
+  EXPECT_THROW(plan_broadcast({int64_t{1} << 40, int64_t{1} << 40}, {{1}}), InputError);
+}
+
 RC_GTEST_PROP(Infer, BroadcastPlanReadsWhatBroadcastingSays, ()) {
   const auto dims = *rc::gen::container<std::vector<int64_t>>(*rc::gen::inRange(0, 5), rc::gen::inRange<int64_t>(1, 4));
   std::vector<std::vector<int64_t>> operands;
