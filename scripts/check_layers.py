@@ -8,7 +8,7 @@ import pathlib
 import re
 import sys
 
-ORDER = """base ir kernel ops frontends hardware measure estimate passes codegen runtime verify search tune calibrate
+ORDER = """base ir kernel ops frontends hardware measure estimate passes codegen plugins runtime verify search tune calibrate
 compress relayout nas recipes exporters report pipeline store service capi cli""".split()
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^">]+)[">]')

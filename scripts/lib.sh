@@ -92,3 +92,31 @@ run_pytest() {  # PRESET RESULTS SELECTION
     --junitxml "$root/$results/pytest-$preset.xml" >&2 || true
   [[ -f $results/pytest-$preset.xml ]] || echo "failed pytest-$preset" >>"$results/checks.txt"
 }
+
+# Each fuzz target of the fuzz preset for that long, as many at once as there are jobs, from the seeds that its kind of
+# model has and the corpus in the repository; what it finds stays in build/fuzz-corpus.
+run_fuzz() {  # RESULTS SECONDS TARGET…
+  local results=$1 seconds=$2 target; shift 2
+  say "fuzz: $*, $seconds s each"
+  rm -rf build/fuzz-seeds
+  "$python" tests/fuzz/make_seeds.py build/fuzz-seeds/onnx >&2
+  "$python" tests/stablehlo/make_seeds.py build/fuzz-seeds/stablehlo >&2
+  fuzz_one() {
+    local target=$1 kind=onnx corpus=build/fuzz-corpus/$1
+    [[ $target != stablehlo_fuzz ]] || kind=stablehlo
+    mkdir -p "$corpus"
+    if "build/fuzz/bin/$target" -max_total_time="$seconds" -rss_limit_mb=4096 -timeout=25 -max_len=100000 \
+        -artifact_prefix="build/fuzz-corpus/$target-" "$corpus" "tests/fuzz/corpus/$kind" "build/fuzz-seeds/$kind" \
+        >"$results/$target.log" 2>&1; then
+      echo "passed $target" >>"$results/checks.txt"
+    else
+      tail -60 "$results/$target.log" >&2
+      echo "failed $target" >>"$results/checks.txt"
+    fi
+  }
+  for target in "$@"; do
+    while (( $(jobs -rp | wc -l) >= jobs )); do wait -n; done
+    fuzz_one "$target" &
+  done
+  wait
+}

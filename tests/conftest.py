@@ -53,6 +53,16 @@ def torch_model():
     return path
 
 
+def pytest_collection_modifyitems(config, items):
+    """Tests beside TensorFlow are not selected where there is none."""
+    if os.environ.get("ROOFTUNE_TF_PYTHON"):
+        return
+    apart = [item for item in items if item.get_closest_marker("tensorflow")]
+    if apart:
+        config.hook.pytest_deselected(items=apart)
+        items[:] = [item for item in items if not item.get_closest_marker("tensorflow")]
+
+
 class Cli:
     """Runs the command-line tool; `rooftune("run", path, …)` gives the finished process, `.json(…)` its document."""
 

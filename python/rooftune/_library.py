@@ -42,6 +42,7 @@ _FUNCTIONS = {  # name: (result, arguments); a result of c_int is a status unles
     "rt_tensor_set_string": (c_int, [c_void_p, c_int64, c_char_p, c_size_t]),
     "rt_tensor_get_string": (c_int, [c_void_p, c_int64, POINTER(c_void_p), POINTER(c_size_t)]),
     "rt_tensor_free": (None, [c_void_p]),
+    "rt_plugin_load": (c_int, [c_char_p]),
     "rt_executable_load": (c_int, [c_char_p, POINTER(c_void_p)]),
     "rt_executable_describe": (c_char_p, [c_void_p]),
     "rt_executable_free": (None, [c_void_p]),
@@ -87,6 +88,11 @@ for _name, (_result, _arguments) in _FUNCTIONS.items():
 
 def version():
     return lib.rt_version().decode()
+
+
+def load_plugin(path):
+    """Loads a plug-in: a shared library with operators or code generators (docs/plugins.md). It stays for good."""
+    lib.rt_plugin_load(os.fsencode(path))
 
 
 def take_string(pointer):

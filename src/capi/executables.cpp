@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "capi/handles.h"
 #include "hardware/host.h"
+#include "plugins/plugins.h"
 
 namespace rooftune::capi {
 namespace {
@@ -15,8 +16,12 @@ Json describe(const runtime::Program& program) {
     for (int s : slots) {
       const runtime::Slot& slot = program.slots[static_cast<size_t>(s)];
       const bool unknown_rank = slot.dynamic && slot.shape.empty();
-      list.push_back(
-          {{"name", slot.name}, {"dtype", ir::name(slot.dtype)}, {"shape", unknown_rank ? Json() : Json(slot.shape)}});
+      auto shape = slot.shape;
+      for (size_t d = 0; d < slot.dims.size(); ++d)
+        if (!slot.dims[d].is_static()) shape[d] = -1;
+      Json one{{"name", slot.name}, {"dtype", ir::name(slot.dtype)}, {"shape", unknown_rank ? Json() : Json(shape)}};
+      for (const auto& dim : slot.dims) one["dims"].push_back(dim.to_string());
+      list.push_back(std::move(one));
     }
     return list;
   };
@@ -58,10 +63,18 @@ namespace rt = rooftune::runtime;
 
 extern "C" {
 
+rt_status rt_plugin_load(const char* path) {
+  return guarded([&] {
+    require(path, "path");
+    rooftune::plugins::load(path);
+  });
+}
+
 rt_status rt_executable_load(const char* path, rt_executable** executable) {
   return guarded([&] {
     require(path, "path");
     require(executable, "executable");
+    rooftune::plugins::load_from_environment();
     auto handle = std::make_unique<rt_executable>();
     handle->executable = std::make_shared<rt::Executable>(rt::load(path));
     handle->description =

@@ -1,6 +1,7 @@
 #include "capi/functions.h"
 
 #include "base/version.h"
+#include "frontends/torch/torch.h"
 #include "pipeline/commands.h"
 
 namespace rooftune::capi {
@@ -16,11 +17,14 @@ Json describe_version(const Json&, Progress&, const Cancelled&) {
   return {{"version", version()}, {"functions", names(functions())}};
 }
 
+/// What torch.export may leave in an archive; a client has PyTorch decompose the rest.
+Json torch_operators(const Json&, Progress&, const Cancelled&) { return {{"operators", frontends::torch_operators()}}; }
+
 }  // namespace
 
 const FunctionTable& functions() {
   static const FunctionTable table = [] {
-    FunctionTable all{{"version", describe_version}};
+    FunctionTable all{{"version", describe_version}, {"torch_operators", torch_operators}};
     for (const auto& command : pipeline::commands()) all.emplace(command.name, command.call);
     return all;
   }();

@@ -54,11 +54,18 @@ rt_status rt_tensor_set_string(rt_tensor* tensor, int64_t index, const char* tex
 rt_status rt_tensor_get_string(const rt_tensor* tensor, int64_t index, const char** text, size_t* bytes);
 void rt_tensor_free(rt_tensor* tensor);
 
+/* --- plug-ins: libraries with operators and code generators of the user's own (docs/plugins.md) */
+
+/* Loads one for the rest of this process's life; nothing happens where it is loaded already. Those that the environment
+ * variable ROOFTUNE_PLUGINS names (separated by colons) are loaded without being asked for. */
+rt_status rt_plugin_load(const char* path);
+
 /* --- executables: tuned models (.rt) */
 
 rt_status rt_executable_load(const char* path, rt_executable** executable);
-/* {"inputs": [{"name", "dtype", "shape"}], "outputs": […], "steps", "arena_bytes", "targets"}: -1 is an unknown
- * dimension, a null shape an unknown rank. Lives as long as the executable. */
+/* {"inputs": [{"name", "dtype", "shape", "dims"}], "outputs": […], "steps", "arena_bytes", "targets"}: -1 is an unknown
+ * dimension, a null shape an unknown rank; "dims", where the model has free dimensions, names them with their bounds
+ * ("batch{1..8}"). Lives as long as the executable. */
 const char* rt_executable_describe(const rt_executable* executable);
 void rt_executable_free(rt_executable* executable); /* contexts made from it stay usable */
 

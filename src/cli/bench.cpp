@@ -6,6 +6,7 @@ void add_bench(CLI::App& app, Command& command) {
   command.app = app.add_subcommand("bench", "measure a model's latency, beside other engines if wanted");
   add_model(command);
   add_inputs(command);
+  add_backend(command);
   list_option(command, "--engines", "engines",
               "rooftune, onnxruntime, openvino (the rivals need a Python that has them)", ',');
   text_option(command, "--precision", "precision", "fp32");

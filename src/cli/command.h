@@ -20,8 +20,12 @@ struct Command {
 };
 
 /// Options that several commands share.
-void add_model(Command& command, const std::string& help = "the model: .onnx, or a package .rt");
+void add_model(
+    Command& command,
+    const std::string& help =
+        "the model: .onnx, StableHLO text (.mlir), a SavedModel folder, .keras, .h5, .tflite, or a package .rt");
 void add_inputs(Command& command);
+void add_backend(Command& command);
 /// Registers `--name VALUE` that lands in the request under `key`.
 void text_option(Command& command, const std::string& name, const std::string& key, const std::string& help);
 void list_option(Command& command, const std::string& name, const std::string& key, const std::string& help,

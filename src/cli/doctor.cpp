@@ -24,6 +24,12 @@ void add_doctor(CLI::App& app, Command& command) {
       fmt::print("{:<8} {}\n", name,
                  state.is_boolean() ? (state.get<bool>() ? "found" : "not found") : state.get<std::string>());
     for (const auto& [name, state] : r["exporters"].items()) fmt::print("exporter {}\n", name);
+    for (const auto& p : r["plugins"]) {
+      auto adds = p["operators"].get<std::vector<std::string>>();
+      for (const auto& b : p["backends"]) adds.push_back("--backend " + b.get<std::string>());
+      fmt::print("plug-in  {} {}: {}\n", p["name"].get<std::string>(), p["version"].get<std::string>(),
+                 fmt::join(adds, ", "));
+    }
   };
 }
 

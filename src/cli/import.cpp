@@ -3,11 +3,14 @@
 namespace rooftune::cli {
 
 void add_import(CLI::App& app, Command& command) {
-  command.app = app.add_subcommand("import", "check a model and write it as a package (.rt) or as normalised ONNX");
+  command.app =
+      app.add_subcommand("import", "check a model and write it as a package (.rt), as normalised ONNX or as StableHLO");
   add_model(command);
+  add_backend(command);
   command.app
       ->add_option_function<std::string>(
-          "-o,--output", [&command](const std::string& v) { command.request["output"] = v; }, "X.rt or X.onnx")
+          "-o,--output", [&command](const std::string& v) { command.request["output"] = v; },
+          "X.rt, X.onnx or X.mlir (StableHLO)")
       ->required();
   command.print = [](const Json& r) {
     fmt::print("{}: {} operators, {} parameters\n", r["model"].get<std::string>(), r["operators"].get<size_t>(),

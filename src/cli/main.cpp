@@ -22,6 +22,8 @@ void add_common(Command& command, Common& common) {
   command.app->add_flag("--json", common.json, "one JSON document on stdout");
   command.app->add_flag("--explain", common.explain, "why choices were rejected");
   command.app->add_flag("--quiet", common.quiet, "no progress, no notes");
+  list_option(command, "--plugin,--plugins", "plugins",
+              "a plug-in with operators or code generators: a .so file (may be repeated)");
   integer_option(command, "--threads", "threads", "threads to run with (default: all)");
   integer_option(command, "--seed", "seed", "seed of everything random (default: fresh)");
 }

@@ -5,6 +5,7 @@ namespace rooftune::cli {
 void add_optimize(CLI::App& app, Command& command) {
   command.app = app.add_subcommand("optimize", "the whole way: a faster, verified model and a report");
   add_model(command, "the model: .onnx");
+  add_backend(command);
   command.app
       ->add_option_function<std::string>(
           "-o,--output", [&command](const std::string& v) { command.request["output"] = v; },

@@ -50,11 +50,17 @@ void add_model(Command& command, const std::string& help) {
       ->add_option_function<std::string>(
           "model", [&command](const std::string& v) { command.request["model"] = v; }, help)
       ->required();
-  list_option(command, "--dim", "dim", "fix a free dimension: name=n (may be repeated)");
+  list_option(command, "--dim", "dim",
+              "a free dimension of the model's inputs: name=n fixes it, name=lo..hi keeps it free within bounds "
+              "(may be repeated)");
 }
 
 void add_inputs(Command& command) {
   list_option(command, "--input", "input", "an input from a file: name=x.npy (may be repeated; others are random)");
+}
+
+void add_backend(Command& command) {
+  text_option(command, "--backend", "backend", "who generates code: cpu (the default), or a plug-in's code generator");
 }
 
 std::string milliseconds(double ms) {

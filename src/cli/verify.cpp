@@ -10,6 +10,7 @@ void add_verify(CLI::App& app, Command& command) {
           "other", [&command](const std::string& v) { command.request["other"] = v; }, "the model to compare with")
       ->required();
   add_inputs(command);
+  add_backend(command);
   number_option(command, "--max-rel-error", "max_rel_error", "allowed ‖a - b‖ / ‖a‖ (default 1e-4)");
   text_option(command, "--data", "data", "compare on these inputs (.npz, one array per input) instead of random ones");
   integer_option(command, "--samples", "samples", "random inputs to try (default 3)");

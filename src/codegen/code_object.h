@@ -11,12 +11,29 @@ namespace rooftune::codegen {
 /// One parallel loop of a kernel. Phases of a kernel run one after the other; tasks of a phase in any order, on any
 /// thread, each exactly once:
 ///   void symbol(void* const* buffers, void* workspace, void* scratch, int64_t begin, int64_t end)
-/// buffers: one pointer per kernel buffer (null for temporaries); workspace: shared by the phases of one call;
-/// scratch: of one thread. All 64-byte aligned.
+/// buffers: one pointer per kernel buffer (null for temporaries), then, where the kernel has parameters, one to their
+/// values (int64_t); workspace: shared by the phases of one call; scratch: of one thread. All memory is 64-byte aligned.
 struct Phase {
   std::string symbol;
-  int64_t tasks = 1;
+  int64_t tasks = 1;  // at most
+  /// Loops among the tasks that end early: tasks / Π most · Π min(most, ceil(parameter / step)) are left.
+  struct Live {
+    int64_t most = 1;
+    int64_t step = 1;
+    int parameter = 0;
+    bool operator==(const Live&) const = default;
+  };
+  std::vector<Live> live;
   bool operator==(const Phase&) const = default;
+
+  int64_t tasks_of(const int64_t* parameters) const {
+    int64_t n = tasks;
+    for (const Live& l : live) {
+      const int64_t turns = (parameters[l.parameter] + l.step - 1) / l.step;
+      n = n / l.most * (turns < l.most ? turns : l.most);
+    }
+    return n;
+  }
 };
 
 struct CompiledKernel {
@@ -28,6 +45,7 @@ struct CompiledKernel {
   size_t scratch_bytes = 0;             // per thread
   std::vector<kernel::Layout> layouts;  // of every buffer as the code expects it (constants must be packed so)
   std::vector<size_t> buffer_bytes;     // of every buffer in that layout
+  int parameters = 0;                   // how many the kernel has
 };
 
 struct CodeObject {

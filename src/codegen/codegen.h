@@ -1,6 +1,7 @@
 // The interface of a code generator, and how to get one. CPU code generation lives in a library of its own (the only
 // one that needs LLVM) which is loaded on first use.
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,9 +35,20 @@ class Codegen {
   /// Readable generated code of one job: "llvm", "asm".
   virtual std::string dump(const Job& job, const std::string& form) = 0;
   virtual std::string version() const = 0;  // changes whenever generated code may change; part of tuning keys
+  /// Whether a schedule changes the code; where it does not, there is nothing to tune.
+  virtual bool follows_schedules() const { return true; }
 };
 
 /// The CPU code generator for a target. EnvironmentError where librooftune_codegen_cpu.so or its LLVM is missing.
 std::unique_ptr<Codegen> cpu_codegen(const CpuTarget& target);
+
+/// Code generators by name: "cpu" (the one above), and those of plug-ins.
+inline constexpr const char* kDefaultBackend = "cpu";
+using MakeCodegen = std::function<std::unique_ptr<Codegen>(const CpuTarget&)>;
+std::vector<std::string> backends();
+bool has_backend(const std::string& name);
+void add_backend(const std::string& name, MakeCodegen make);  // a name that is there already is an InternalError
+/// InputError naming those that there are; EnvironmentError as above.
+std::unique_ptr<Codegen> make_codegen(const std::string& backend, const CpuTarget& target);
 
 }  // namespace rooftune::codegen

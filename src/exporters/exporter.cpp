@@ -3,6 +3,7 @@
 #include <mutex>
 
 #include "exporters/onnx/onnx.h"
+#include "exporters/stablehlo/stablehlo.h"
 
 namespace rooftune::exporters {
 namespace {
@@ -10,7 +11,10 @@ namespace {
 struct Registry {
   std::mutex mutex;
   std::vector<std::unique_ptr<Exporter>> exporters;
-  Registry() { exporters.push_back(make_onnx_exporter()); }  // one line per built-in exporter
+  Registry() {  // one line per built-in exporter
+    exporters.push_back(make_onnx_exporter());
+    exporters.push_back(make_stablehlo_exporter());
+  }
 };
 
 Registry& registry() {

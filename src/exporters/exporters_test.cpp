@@ -172,7 +172,7 @@ TEST(Exporters, AreFoundByName) {
     find("abc");
     ADD_FAILURE();
   } catch (const InputError& e) {
-    EXPECT_STREQ(e.what(), "there is no exporter 'abc'; known are: onnx");
+    EXPECT_STREQ(e.what(), "there is no exporter 'abc'; known are: onnx, stablehlo");
   }
 }
 

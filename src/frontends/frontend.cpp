@@ -5,6 +5,9 @@
 #include <set>
 
 #include "frontends/onnx/onnx.h"
+#include "frontends/stablehlo/stablehlo.h"
+#include "frontends/tensorflow/tensorflow.h"
+#include "frontends/torch/torch.h"
 
 namespace rooftune::frontends {
 namespace {
@@ -12,7 +15,12 @@ namespace {
 struct Registry {
   std::mutex mutex;
   std::vector<std::unique_ptr<Frontend>> frontends;
-  Registry() { frontends.push_back(make_onnx_frontend()); }  // one line per built-in frontend
+  Registry() {  // one line per built-in frontend
+    frontends.push_back(make_stablehlo_frontend());
+    frontends.push_back(make_tensorflow_frontend());
+    frontends.push_back(make_torch_frontend());
+    frontends.push_back(make_onnx_frontend());
+  }
 };
 
 Registry& registry() {
@@ -44,6 +52,18 @@ void add(std::unique_ptr<Frontend> frontend) {
   Registry& r = registry();
   const std::lock_guard lock(r.mutex);
   r.frontends.push_back(std::move(frontend));
+}
+
+void require_within(const ir::Graph& graph, const std::map<std::string, ir::Dim>& dims) {
+  for (const ir::ValueId v : graph.inputs) {
+    const ir::Type& type = graph.type(v);
+    if (!type.is_tensor() || !type.has_rank()) continue;
+    for (const ir::Dim& d : type.shape())
+      for (const auto& [name, wanted] : dims)
+        if (d == ir::Dim::symbol(name) && (wanted.min() < d.min() || wanted.max() > d.max()))
+          throw InputError("dimension '{}' of input '{}' cannot be {}: the model takes {}", name, graph.value(v).name,
+                           wanted.to_string(), d.to_string());
+  }
 }
 
 void substitute_dims(ir::Graph& graph, const std::map<std::string, ir::Dim>& dims) {
@@ -83,6 +103,7 @@ ir::Graph load_model(const std::string& path, const LoadOptions& options) {
         "{}: no input has a dimension '{}', which --dim or an option names; its symbolic dimensions are: {}", path,
         name, symbols.empty() ? "none" : fmt::format("{}", fmt::join(symbols, ", ")));
   }
+  require_within(graph, options.dims);
   substitute_dims(graph, options.dims);
   return graph;
 }

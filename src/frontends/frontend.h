@@ -33,6 +33,9 @@ void add(std::unique_ptr<Frontend> frontend);
 /// model's dimensions where an option names none of them.
 ir::Graph load_model(const std::string& path, const LoadOptions& options = {});
 
+/// InputError where a dimension shall be outside of the bounds that the model gives it: for other sizes it does not hold, since
+/// what torch.export decided by the sizes is no longer in the graph.
+void require_within(const ir::Graph& graph, const std::map<std::string, ir::Dim>& dims);
 /// Replaces symbolic dimensions in every type of the graph and its bodies.
 void substitute_dims(ir::Graph& graph, const std::map<std::string, ir::Dim>& dims);
 /// The symbolic dimensions of the graph's inputs, sorted.

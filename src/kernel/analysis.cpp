@@ -63,6 +63,16 @@ bool writes_identity(const Kernel& kernel, const Stage& stage) {
   return true;
 }
 
+bool reads_identity(const Kernel& kernel, const Stage& stage, int buffer) {
+  const auto& shape = kernel.buffers[static_cast<size_t>(buffer)].shape;
+  for (const auto& node : stage.nodes) {
+    if (node.op != Op::load || node.buffer != buffer) continue;
+    for (size_t d = 0; d < shape.size(); ++d)
+      if (shape[d] > 1 && plain_axis(node.indices[d]) != static_cast<int>(d)) return false;
+  }
+  return true;
+}
+
 bool is_contraction(const Stage& stage) {
   if (stage.reduction != Reduction::sum || stage.nodes.empty() || stage.nodes.back().op != Op::mul) return false;
   return std::count_if(stage.nodes.begin(), stage.nodes.end(), [](const ExprNode& n) { return n.op == Op::load; }) >= 2;

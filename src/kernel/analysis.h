@@ -24,6 +24,9 @@ std::vector<int> writers(const Kernel& kernel, int buffer);
 /// Whether the stage writes its buffer at its spatial axes, in order.
 bool writes_identity(const Kernel& kernel, const Stage& stage);
 
+/// Whether the stage reads `buffer`, element by element, nowhere else than at its own axes, in order.
+bool reads_identity(const Kernel& kernel, const Stage& stage, int buffer);
+
 /// A sum of products of at least two loads.
 bool is_contraction(const Stage& stage);
 

@@ -14,6 +14,7 @@ namespace {
 struct Pair {
   std::map<int, int> axis_of_stage;
   std::map<int, int> dim_of_buffer;
+  int live = -1;  // of the outer axis
 };
 
 bool uses_pair(const Index& e, int a) { return e.uses(a) || e.uses(a + 1); }
@@ -44,6 +45,10 @@ bool grow(const Kernel& kernel, Pair& pair, int stage_id, int a) {
   const auto& stage = kernel.stages[static_cast<size_t>(stage_id)];
   if (a < 0 || a + 1 >= stage.spatial) return false;
   if (stage.axes[static_cast<size_t>(a)].extent < 2 || stage.axes[static_cast<size_t>(a) + 1].extent < 2) return false;
+  // What is live of the fused axis must begin at its first element and have no holes.
+  if (stage.axes[static_cast<size_t>(a) + 1].live >= 0) return false;
+  if (pair.axis_of_stage.empty()) pair.live = stage.axes[static_cast<size_t>(a)].live;
+  if (stage.axes[static_cast<size_t>(a)].live != pair.live) return false;
   pair.axis_of_stage[stage_id] = a;
   for (const auto& w : stage.where)
     if (uses_pair(w, a)) return false;
@@ -91,6 +96,7 @@ void apply(Kernel& kernel, const Pair& pair) {
     auto& axis = stage.axes[static_cast<size_t>(a)];
     axis.name += stage.axes[static_cast<size_t>(a) + 1].name;
     axis.extent *= inner;
+    if (axis.live >= 0) axis.live = kernel.parameter(kernel.parameters[static_cast<size_t>(axis.live)] * inner);
     stage.axes.erase(stage.axes.begin() + a + 1);
     --stage.spatial;
     const auto range_of = axis_ranges(stage);

@@ -311,7 +311,10 @@ Tensor unwritten(const Buffer& buffer) {
 
 }  // namespace
 
-std::vector<Tensor> interpret(const Kernel& kernel, const std::vector<Tensor>& given) {
+std::vector<Tensor> interpret(const Kernel& kernel, const std::vector<Tensor>& given,
+                              const std::vector<int64_t>& parameters) {
+  RT_CHECK(parameters.size() == kernel.parameters.size(), "kernel {} has {} parameters, {} are given", kernel.name,
+           kernel.parameters.size(), parameters.size());
   RT_CHECK(given.size() == kernel.buffers.size(), "kernel {} has {} buffers, {} tensors are given", kernel.name,
            kernel.buffers.size(), given.size());
   std::vector<Tensor> tensors(given.size());
@@ -325,7 +328,11 @@ std::vector<Tensor> interpret(const Kernel& kernel, const std::vector<Tensor>& g
     RT_CHECK(given[b].dtype() == buffer.dtype && given[b].shape() == buffer.shape,
              "kernel {}: the tensor for {} is of another type", kernel.name, buffer.name);
   }
-  for (const Stage& stage : kernel.stages) StageRunner(kernel, stage, tensors).run();
+  for (Stage stage : kernel.stages) {
+    for (Axis& axis : stage.axes)
+      if (axis.live >= 0) axis.extent = std::min(axis.extent, parameters[static_cast<size_t>(axis.live)]);
+    StageRunner(kernel, stage, tensors).run();
+  }
   std::vector<Tensor> outputs;
   for (size_t b = 0; b < tensors.size(); b++) {
     if (kernel.buffers[b].role == Role::output) outputs.push_back(std::move(tensors[b]));

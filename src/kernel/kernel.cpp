@@ -45,6 +45,12 @@ int Kernel::add_buffer(std::string name, DType dtype, std::vector<int64_t> shape
   return static_cast<int>(buffers.size()) - 1;
 }
 
+int Kernel::parameter(const ir::Dim& value) {
+  const auto found = std::find(parameters.begin(), parameters.end(), value);
+  if (found == parameters.end()) return parameters.push_back(value), static_cast<int>(parameters.size()) - 1;
+  return static_cast<int>(found - parameters.begin());
+}
+
 int Kernel::stage_of(int buffer) const {
   for (size_t i = stages.size(); i-- > 0;) {
     if (stages[i].buffer == buffer) return static_cast<int>(i);

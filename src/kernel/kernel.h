@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ir/dim.h"
 #include "ir/dtype.h"
 #include "kernel/index.h"
 #include "kernel/layout.h"
@@ -54,9 +55,13 @@ struct ExprNode {
   std::vector<Index> where;    // load: all must be >= 0
 };
 
+/// `extent` is what storage is laid out for. Where `live` names a parameter of the kernel (Kernel::parameters) only the
+/// first so many elements exist in a run: a reduction covers exactly those; beyond them a spatial axis may be computed
+/// or not, and nobody reads it.
 struct Axis {
   std::string name;
   int64_t extent = 1;
+  int live = -1;  // -1: all of them
   bool operator==(const Axis&) const = default;
 };
 
@@ -96,10 +101,14 @@ struct Kernel {
   double error_class = 1;     // rounding error against plain f32 summation of the direct algorithm (Winograd F(4,3): 3)
   std::string algorithm = "direct";  // which rewrite made it (algorithms.h); schedules are sketched accordingly
   double operations = 0;             // of an algorithm that states them itself; 0: counted from the stages
+  /// Numbers that every run is given, in the model's symbols ("seq", "768*batch"): how far axes are live. Offsets in
+  /// memory never depend on them.
+  std::vector<ir::Dim> parameters;
 
   /// Row-major. The name is made unique if it is taken.
   int add_buffer(std::string name, DType dtype, std::vector<int64_t> shape, Role role);
-  int stage_of(int buffer) const;  // the last stage that writes it; -1 for inputs and constants
+  int stage_of(int buffer) const;       // the last stage that writes it; -1 for inputs and constants
+  int parameter(const ir::Dim& value);  // its number; added where it is new
 };
 
 /// Builds one stage's expression. Equal nodes are shared.

@@ -130,6 +130,9 @@ struct Checker {
     }
     if (p.slide_axis >= 0) {
       if (p.slide_axis >= stage(s).spatial) return fmt::format("slide: stage {} has no such axis", stage(s).name);
+      const auto& along = stage(p.at_stage).axes[static_cast<size_t>(host.loops[static_cast<size_t>(p.at_loop)].axis)];
+      if (stage(s).axes[static_cast<size_t>(p.slide_axis)].live >= 0 || along.live >= 0)
+        return fmt::format("slide: how far {} slides is known only when it runs", stage(s).name);
       if (host.loops[static_cast<size_t>(p.at_loop)].kind != LoopKind::serial)
         return fmt::format("slide: the loop of stage {} that {} slides along is not serial", stage(p.at_stage).name,
                            stage(s).name);

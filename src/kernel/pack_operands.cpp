@@ -37,14 +37,8 @@ std::optional<int64_t> final_stride(const Kernel& kernel, int s, int axis, const
     const bool passes_on = kernel.buffers[static_cast<size_t>(stage.buffer)].role == Role::temporary &&
                            writes_identity(kernel, stage) && from.size() == 1 &&
                            !kernel.stages[static_cast<size_t>(from[0])].is_reduction();
-    if (!passes_on) return stride(kernel, stage, stage.buffer, stage.out_indices, axis, machine.lanes);
-    const auto& reader = kernel.stages[static_cast<size_t>(from[0])];
-    for (const auto& node : reader.nodes) {
-      if (node.op != Op::load || node.buffer != stage.buffer) continue;
-      for (size_t d = 0; d < node.indices.size(); ++d)
-        if (stage.axes[d].extent > 1 && plain_axis(node.indices[d]) != static_cast<int>(d))
-          return stride(kernel, stage, stage.buffer, stage.out_indices, axis, machine.lanes);
-    }
+    if (!passes_on || !reads_identity(kernel, kernel.stages[static_cast<size_t>(from[0])], stage.buffer))
+      return stride(kernel, stage, stage.buffer, stage.out_indices, axis, machine.lanes);
     s = from[0];
   }
 }

@@ -146,6 +146,8 @@ class Printer {
       if (static_cast<int>(i) == stage.spatial) axes += i == 0 ? "| " : " | ";
       else if (i > 0) axes += ", ";
       axes += fmt::format("{}:{}", stage.axes[i].name, stage.axes[i].extent);
+      if (stage.axes[i].live >= 0)
+        axes += fmt::format(" ({})", kernel_.parameters[static_cast<size_t>(stage.axes[i].live)].to_string());
     }
     out_ += fmt::format("  stage {}({})", stage.name, axes);
     if (!with_names_ || !writes_identity(stage) || buffer_name(stage.buffer) != stage.name) {

@@ -5,12 +5,13 @@
 
 namespace rooftune::kernel {
 
-/// Cycles per reduction step of a register tile of `rows` x `vectors`: multiply-adds (enough of them in flight to hide
-/// their latency of four cycles, and some to spare), or loads (a vector of the second operand each, half a cycle per
-/// broadcast row).
+/// Multiply-adds in flight that hide their latency of four cycles, and some to spare, at `fmas` begun per cycle.
+inline double in_flight(int fmas) { return fmas == 1 ? 8 : 10; }
+
+/// Cycles per reduction step of a register tile of `rows` x `vectors`: multiply-adds (enough of them in flight), or
+/// loads (a vector of the second operand each, half a cycle per broadcast row).
 inline double step_cycles(int64_t rows, int64_t vectors, int fmas) {
-  const double in_flight = fmas == 1 ? 8 : 10;
-  return std::max({static_cast<double>(rows * vectors) / fmas, in_flight / fmas,
+  return std::max({static_cast<double>(rows * vectors) / fmas, in_flight(fmas) / fmas,
                    static_cast<double>(vectors) / fmas + 0.5 * static_cast<double>(rows)});
 }
 

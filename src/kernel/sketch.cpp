@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <utility>
 
 #include "base/error.h"
 #include "kernel/nodes.h"
@@ -237,14 +238,12 @@ void Sketch::plan_register_tile(const Group& group, int reduction) {
   ahead_ = can_ask && choose_(stage.name + ".ahead", {0, 1},
                               blocked(streamed) && operand_bytes(streamed) > machine_.l2 / 2 ? 1 : 0) != 0;
   const auto inner = inner_loops(reduction, tile, tile_extent, stage.name);
-  if (ahead_) {
-    const size_t before = reduction == group.root ? outer_loops : 0;
-    for (size_t i = 0; i < inner.size() && ahead_; ++i) {
-      if (inner[i].axis < stage.spatial || inner[i].step == 1) continue;
-      schedule_.prefetch.push_back({reduction, streamed, static_cast<int>(before + i), moving->axis, moving->step});
-      ahead_ = false;
-    }
-    ahead_ = false;
+  if (std::exchange(ahead_, false)) {
+    const auto blocks = std::find_if(inner.begin(), inner.end(),
+                                     [&](const Loop& loop) { return loop.axis >= stage.spatial && loop.step > 1; });
+    const auto at =
+        (reduction == group.root ? static_cast<int>(outer_loops) : 0) + static_cast<int>(blocks - inner.begin());
+    if (blocks != inner.end()) schedule_.prefetch.push_back({reduction, streamed, at, moving->axis, moving->step});
   }
   order.insert(order.end(), inner.begin(), inner.end());
   prepare_constants(reduction, order);

@@ -143,7 +143,8 @@ std::vector<Loop> Sketch::reduction_loops(int s, const Tile& tile, const std::st
   std::vector<int> small, large;
   for (int a = stage.spatial; a < static_cast<int>(stage.axes.size()); ++a) {
     if (stage.axes[static_cast<size_t>(a)].extent < 2 || (tile.vector_reduces && a == tile.vector_axis)) continue;
-    (stage.axes[static_cast<size_t>(a)].extent <= 11 ? small : large).push_back(a);
+    const auto& axis = stage.axes[static_cast<size_t>(a)];
+    (axis.extent <= 11 && axis.live < 0 ? small : large).push_back(a);
   }
   if (large.empty()) std::swap(small, large);
   std::vector<Loop> outer, middle, inner;
@@ -162,7 +163,9 @@ std::vector<Loop> Sketch::reduction_loops(int s, const Tile& tile, const std::st
     if (ahead_ && block == 0) block = machine_.lanes;
     if (block > 1 && block < extent && (ahead_ || !small.empty())) outer.push_back({a, block, LoopKind::serial});
     if (a == large.back()) {
-      const auto legal = up_to({1, 2, 4, 8}, extent);
+      // Copies beyond the end of what is live would have to be masked.
+      const bool whole = stage.axes[static_cast<size_t>(a)].live < 0;
+      const auto legal = whole ? up_to({1, 2, 4, 8}, extent) : std::vector<int64_t>{1};
       const int64_t unroll =
           choose_(name + ".unroll", legal,
                   small.empty() && extent >= 4 && large.size() == 1 ? std::min<int64_t>(2, legal.back()) : 1);
@@ -182,7 +185,9 @@ std::vector<Loop> Sketch::reduction_loops(int s, const Tile& tile, const std::st
   } else if (large.size() > 1 && inner.size() > 1) {
     // Windows alone (pooling, depthwise): the innermost is unrolled, so that neighbouring rows share their loads.
     bool all_small = true;
-    for (int a : large) all_small = all_small && stage.axes[static_cast<size_t>(a)].extent <= 11;
+    for (int a : large)
+      all_small =
+          all_small && stage.axes[static_cast<size_t>(a)].extent <= 11 && stage.axes[static_cast<size_t>(a)].live < 0;
     if (all_small) {
       inner.clear();
       const int64_t unrolled = choose_(name + ".window", {0, 1}, 1);
@@ -244,7 +249,9 @@ void Sketch::mark_parallel(int s, size_t outer_loops) {
     auto& rest = extent[static_cast<size_t>(loops[i].axis)];
     const int64_t share = ceil_div(tasks, machine_.threads) * machine_.threads;
     if (tasks >= machine_.threads && static_cast<double>(share) <= 1.03 * static_cast<double>(tasks)) break;
-    tasks *= ceil_div(rest, loops[i].step);
+    // As few as there can be: a loop that ends early may have one turn.
+    if (kernel_.stages[static_cast<size_t>(s)].axes[static_cast<size_t>(loops[i].axis)].live < 0)
+      tasks *= ceil_div(rest, loops[i].step);
     rest = loops[i].step;
     start = static_cast<int64_t>(i) + 1;
   }
@@ -339,12 +346,13 @@ int64_t Sketch::cheaper_order(int s, const Tile& tile) const {
   const auto& stage = kernel_.stages[static_cast<size_t>(s)];
   const int rows = streamed_operand(s, tile);
   if (rows < 0) return 0;
-  int64_t panels = -1, weights = 0, tiles = 1;
+  int64_t weights = 0, tiles = 1;
   for (const auto& node : stage.nodes)
     if (node.op == Op::load && node.buffer != rows &&
         std::any_of(node.indices.begin(), node.indices.end(), [&](const Index& e) { return e.uses(tile.vector_axis); }))
       weights = operand_bytes(node.buffer);
-  panels = ceil_div(stage.axes[static_cast<size_t>(tile.vector_axis)].extent, tile.vector_step(machine_.lanes));
+  const int64_t panels =
+      ceil_div(stage.axes[static_cast<size_t>(tile.vector_axis)].extent, tile.vector_step(machine_.lanes));
   for (int a = 0; a < stage.spatial; ++a) {
     if (a == tile.vector_axis) continue;
     int64_t step = 1;

@@ -44,6 +44,9 @@ class Verifier {
     if (!stage.is_reduction() && stage.spatial != axes) fail(-1, "reduction axes but no reduction");
     for (const Axis& a : stage.axes) {
       if (a.extent < 0) fail(-1, "axis {} has an extent of {}", a.name, a.extent);
+      if (a.live >= static_cast<int>(kernel_.parameters.size())) fail(-1, "axis {} has no parameter", a.name);
+      if (a.live >= 0 && kernel_.parameters[static_cast<size_t>(a.live)].max() > a.extent)
+        fail(-1, "axis {} may live beyond its extent of {}", a.name, a.extent);
     }
     if (stage.nodes.empty()) fail(-1, "no expression");
     for (int i = 0; i < static_cast<int>(stage.nodes.size()); i++) check_node(i);

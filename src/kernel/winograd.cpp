@@ -163,6 +163,7 @@ std::optional<Found> find_convolution(const Kernel& kernel) {
 }  // namespace
 
 std::optional<Kernel> winograd(const Kernel& original, const Machine& machine, int m) {
+  if (!original.parameters.empty()) return std::nullopt;  // tiles would mix what is live with what is not
   Kernel source = original;
   inline_maps(source);
   eliminate_dead_stages(source);
@@ -345,7 +346,7 @@ Schedule sketch_winograd(const Kernel& kernel, const Machine& machine, const Cho
   for (int64_t n = rows; n < tiles + rows && n < kMostTiles + rows; n += rows)
     legal_blocks.push_back(std::min(n, tiles));
   const int64_t block = choose("wino.tiles", legal_blocks, std::min(best_block, tiles));
-  const int64_t wide = choose("wino.outputs", up_to({32, 64, 128, 256, 512}, std::max(outputs, panel)), 64);
+  const int64_t wide = choose("wino.outputs", up_to({32, 64, 128, 256, 512}, std::max(outputs, panel)), kPass);
   const bool shared =
       choose("wino.shared", {0, 1}, tiles <= 2 * block && outputs >= 128 ? 1 : 0) != 0;  // V once for all tasks
 

@@ -17,13 +17,9 @@ bool reads_in_order(const Kernel& kernel, const Stage& map, int buffer) {
   if (map.is_reduction() || !map.where.empty() || map.axes.size() != shape.size()) return false;
   for (size_t d = 0; d < shape.size(); ++d)
     if (map.axes[d].extent != shape[d]) return false;
-  for (const auto& node : map.nodes) {
-    if (node.op != Op::load || node.buffer != buffer) continue;
-    if (!node.where.empty()) return false;
-    for (size_t d = 0; d < shape.size(); ++d)
-      if (shape[d] > 1 && plain_axis(node.indices[d]) != static_cast<int>(d)) return false;
-  }
-  return true;
+  for (const auto& node : map.nodes)
+    if (node.op == Op::load && node.buffer == buffer && !node.where.empty()) return false;
+  return reads_identity(kernel, map, buffer);
 }
 
 }  // namespace

@@ -21,7 +21,8 @@ void propagate(InferContext& ctx, const std::optional<Shape>& shape, DimFunction
   const auto a = ctx.ints(0), b = ctx.ints(1);
   if (!a || !b || (a->size() != b->size() && a->size() != 1 && b->size() != 1)) return;
   std::vector<Dim> values;
-  for (size_t i = 0; i < std::max(a->size(), b->size()); ++i) {
+  const size_t n = a->size() == 1 ? b->size() : a->size();  // one of them may hold nothing
+  for (size_t i = 0; i < n; ++i) {
     const auto value = f((*a)[a->size() == 1 ? 0 : i], (*b)[b->size() == 1 ? 0 : i]);
     if (!value) return;
     values.push_back(*value);

@@ -127,9 +127,12 @@ std::vector<Tensor> evaluate(const Graph& graph, const Node& node, std::vector<T
   outputs.resize(node.outputs.size());
   for (size_t i = 0; i < outputs.size(); ++i) {
     if (node.outputs[i] == ir::kNone) continue;
+    if (!outputs[i] && !def.plugin.empty()) fail(node, fmt::format("{} gave no output {}", def.plugin, i));
     RT_CHECK(outputs[i], "{}: the reference of {} gave no output {}", node.name, node.op, i);
     const Type& type = graph.type(node.outputs[i]);
     check_against(type, outputs[i], [&](const std::string& got) {
+      if (!def.plugin.empty())
+        fail(node, fmt::format("{} gave {} for output {}, but inferred {}", def.plugin, got, i, type.to_string()));
       throw InternalError("{}: the reference of {} gave {} for output {}, inferred was {}", node.name, node.op, got, i,
                           type.to_string());
     });

@@ -47,6 +47,18 @@ TEST(Evaluate, ChecksInputs) {
   EXPECT_EQ(error({}), "the model has 1 inputs, 0 were given");
 }
 
+// Integers beyond what their sums can hold: the results are numbers of the type, whichever.
+TEST(Evaluate, ReductionsOfHugeIntegers) {
+  constexpr int64_t huge = 3037000500;  // its square is just beyond 63 bits
+  const Tensor x = Tensor::of<int64_t>(DType::i64, {2}, {huge, 3});
+  for (const std::string op : {"ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMean"}) {
+    const auto out = run("  input %x: i64[2]\n  %y: ? = " + op + "@13(%x) \"r\" {keepdims = 0}\n  output %y", {x});
+    EXPECT_EQ(out[0].dtype(), DType::i64) << op;
+    if (op == "ReduceL2") EXPECT_EQ(out[0].as_int(0), std::numeric_limits<int64_t>::lowest());
+    if (op == "ReduceMean") EXPECT_EQ(out[0].as_int(0), (huge + 3) / 2);
+  }
+}
+
 constexpr const char* kIf = R"(  input %c: bool[]
   input %x: f32[2]
   %h: ? = Neg@18(%x) "neg"

@@ -14,6 +14,8 @@ void register_families(Catalogue& catalogue) {
   register_einsum(catalogue);
   register_indexing(catalogue);
   register_losses(catalogue);
+  register_ml_labels(catalogue);
+  register_ml_trees(catalogue);
   register_movement(catalogue);
   register_ngrams(catalogue);
   register_pooling(catalogue);
@@ -22,6 +24,7 @@ void register_families(Catalogue& catalogue) {
   register_resize(catalogue);
   register_sampling(catalogue);
   register_scatter(catalogue);
+  register_sequences(catalogue);
   register_selection(catalogue);
   register_slicing(catalogue);
   register_strings(catalogue);
@@ -40,6 +43,11 @@ void register_families(Catalogue& catalogue) {
   register_softmax(catalogue);
   register_random(catalogue);
   register_generate(catalogue);
+
+  register_contrib_attention(catalogue);
+  register_contrib_fused(catalogue);
+  register_contrib_normalization(catalogue);
+  register_contrib_quantized(catalogue);
 }
 
 }  // namespace rooftune::ops

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ops/common.h"
+#include "ops/function.h"
 
 namespace rooftune::ops {
 namespace {
@@ -94,10 +95,52 @@ void infer_node(Graph& graph, Node& node, KnownValues& known) {
   }
 }
 
-void infer_graph(Graph& graph, KnownValues& known) {
+void make_room(const Graph& graph, KnownValues& known) {
   known.ints.resize(graph.value_capacity());
   known.tensors.resize(graph.value_capacity());
-  for (ir::NodeId id : graph.order()) infer_node(graph, graph.node(id), known);
+}
+
+/// Puts what the operator stands for in the node's place; its nodes are inferred one by one as they are made, so that
+/// the function can ask for the types of what it has made.
+void write_function(Graph& graph, ir::NodeId id, const OpDef& def, KnownValues& known) {
+  check_schema(graph, graph.node(id), def);
+  FunctionBuilder ctx(graph, id, known, [&](ir::NodeId made) {
+    make_room(graph, known);
+    infer_node(graph, graph.node(made), known);
+  });
+  def.function(ctx);
+  if (!graph.node(id).outputs.empty() && known.sequences.contains(graph.node(id).outputs[0])) return;  // see below
+  for (ir::ValueId output : graph.node(id).outputs)
+    if (output != ir::kNone && graph.value(output).producer == id)
+      fail(graph.node(id), fmt::format("its output '{}' is not supported", graph.value(output).name));
+  graph.remove_node(id);
+}
+
+/// Nodes that make sequences stay until all who read these have been written; nobody must be left.
+void remove_sequences(Graph& graph, KnownValues& known) {
+  const std::vector<ir::NodeId> order = graph.order();
+  for (auto id = order.rbegin(); id != order.rend(); ++id) {
+    if (!graph.alive(*id)) continue;
+    const Node& node = graph.node(*id);
+    if (node.outputs.empty() || !known.sequences.contains(node.outputs[0])) continue;
+    if (graph.is_output(node.outputs[0]) || !graph.consumers(node.outputs[0]).empty())
+      fail(node, fmt::format("the sequence '{}' is handed to others; sequences are supported where one graph puts them "
+                             "together and takes them apart",
+                             graph.value(node.outputs[0]).name));
+    graph.remove_node(*id);
+  }
+}
+
+void infer_graph(Graph& graph, KnownValues& known) {
+  make_room(graph, known);
+  const std::vector<ir::NodeId> order = graph.order();  // functions change the graph's own
+  for (ir::NodeId id : order) {
+    Node& node = graph.node(id);
+    const OpDef& def = Catalogue::instance().at(node);
+    if (def.function) write_function(graph, id, def, known);
+    else infer_node(graph, node, known);
+  }
+  if (!known.sequences.empty()) remove_sequences(graph, known);
 }
 
 }  // namespace

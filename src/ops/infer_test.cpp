@@ -229,6 +229,16 @@ RC_GTEST_PROP(Infer, BroadcastPlanReadsWhatBroadcastingSays, ()) {
   RC_ASSERT(next == count);
 }
 
+TEST(Infer, NothingWithANumberIsNothing) {
+  const Graph g = inferred(R"(  constant %none: i64[0] = {}
+  constant %one: i64[] = {1}
+  %a: ? = Add@18(%none, %one) "a"
+  %b: ? = Less@18(%one, %none) "b"
+  output %a, %b)");
+  EXPECT_EQ(type_of(g, "a"), "i64[0]");
+  EXPECT_EQ(type_of(g, "b"), "bool[0]");
+}
+
 TEST(Infer, DimsThatDataDecidesAreTheirOwn) {
   std::set<std::string> symbols;
   for (const std::string value : {"a.b", "a_b", "a/b", "a_2eb", "a__b", "a", "a_1", "a_0", "\xc3\xa4"})

@@ -45,7 +45,8 @@ std::function<void(InferContext&)> infer_comparison(DTypeSet allowed, DimCompari
         (a->size() != b->size() && a->size() != 1 && b->size() != 1))
       return;
     std::vector<Dim> values;
-    for (size_t i = 0; i < std::max(a->size(), b->size()); ++i) {
+    const size_t n = a->size() == 1 ? b->size() : a->size();  // one of them may hold nothing
+    for (size_t i = 0; i < n; ++i) {
       const auto value = known((*a)[a->size() == 1 ? 0 : i], (*b)[b->size() == 1 ? 0 : i]);
       if (!value) return;
       values.emplace_back(*value ? 1 : 0);

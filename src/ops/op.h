@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <shared_mutex>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,10 +25,11 @@ using ir::Tensor;
 using ir::Type;
 
 /// What inference knows of values beyond their types, by value id: small tensors that can be computed from constants
-/// alone, and small integer tensors that depend on symbolic dims.
+/// alone, and small integer tensors that depend on symbolic dims; and which tensors a sequence holds.
 struct KnownValues {
   std::vector<std::optional<std::vector<Dim>>> ints;
   std::vector<Tensor> tensors;
+  std::map<ir::ValueId, std::vector<ir::ValueId>> sequences;
 };
 
 /// Shape inference of one node. Every getter throws InputError naming the node when the model breaks the schema.
@@ -131,6 +133,28 @@ class LowerContext {
   std::string rejection_;
 };
 
+/// Writes one node down as nodes of other operators: a graph of its own, with the node's inputs in their order.
+class ExpandContext {
+ public:
+  ExpandContext(const Graph& graph, const Node& node);
+  const Node& node() const { return node_; }
+  Graph& body() { return body_; }
+  const Graph& body() const { return body_; }
+  const std::vector<ir::ValueId>& inputs() const { return inputs_; }    // values of the body; kNone where absent
+  const std::vector<ir::ValueId>& outputs() const { return outputs_; }  // the same, of all that the node has
+  void set_output(int i, ir::ValueId value) { outputs_.at(static_cast<size_t>(i)) = value; }
+  /// The node stays as it is, and --explain shows why.
+  void reject(std::string why) { rejection_ = std::move(why); }
+  const std::string& rejection() const { return rejection_; }
+
+ private:
+  const Node& node_;
+  Graph body_;
+  std::vector<ir::ValueId> inputs_, outputs_;
+  std::string rejection_;
+};
+class FunctionBuilder;
+
 /// What fusion needs to know; refined by the stages themselves.
 enum class Pattern : uint8_t {
   opaque,       // never fused
@@ -152,6 +176,12 @@ struct OpDef {
   std::function<void(EvalContext&)> evaluate;
   std::function<void(LowerContext&)> lower;  // empty: always runs its reference
   bool deterministic = true;                 // false: RandomNormal, …; never folded or shared
+  // Of operators that plug-ins define (see plugins/):
+  std::string plugin;                          // which one, for messages; empty: Rooftune itself
+  std::function<void(ExpandContext&)> expand;  // in the place of `lower`: what it writes is fused and compiled
+  int expand_opset = 0;                        // of ai.onnx, whose operators `expand` writes
+  /// Of an operator that is a function of others: in the place of all these, see ops/function.h.
+  std::function<void(FunctionBuilder&)> function;
 };
 
 /// Registration: `static const Registration r = {…}` does not survive static linking, so each family file has a
@@ -160,15 +190,28 @@ class Catalogue {
  public:
   static const Catalogue& instance();
   void add(OpDef def);
+  /// Adds the operators of a plug-in to the catalogue of this process, all or none; InputError naming one that is there
+  /// already. Graphs may be worked on meanwhile.
+  static void extend(std::vector<OpDef> defs);
   const OpDef* find(std::string_view op, std::string_view domain) const;  // null where unknown
   const OpDef& at(const Node& node) const;                                // InputError naming the node
   std::vector<const OpDef*> all() const;                                  // by domain and name
 
  private:
-  std::map<std::pair<std::string, std::string>, OpDef, std::less<>> defs_;  // (domain, name)
+  static Catalogue& shared();
+  std::map<std::pair<std::string, std::string>, OpDef, std::less<>> defs_;  // (domain, name); none is ever removed
+  mutable std::shared_mutex mutex_;
 };
 
-/// Infers every type in the graph (bodies included). InputError naming the node where the model is wrong.
+/// "com.example.Crop"; the name alone in the default domain.
+std::string qualified_name(const Node& node);
+
+/// What the node's operator expands to, types inferred; a rejection where it does not, or where what it wrote is wrong or
+/// of another type than the node.
+ExpandContext expansion(const Graph& graph, const Node& node);
+
+/// Infers every type in the graph (bodies included), and replaces the operators that are functions of others by these.
+/// InputError naming the node where the model is wrong.
 void infer_types(Graph& graph);
 Cost cost(const Graph& graph, const Node& node);
 /// Runs a whole graph by references; `inputs` in the order of graph.inputs. Control flow included.

@@ -155,6 +155,19 @@ std::vector<A> accumulate(const Tensor& x, const std::vector<int>& axes) {
   return sums;
 }
 
+/// A number in type A; what an integer cannot hold (and NaN) is its smallest, as the processor converts it.
+template <typename A>
+A number_as(double x) {
+  if constexpr (std::is_integral_v<A>) {
+    // The limits as doubles: the largest of 64 bits is rounded up, so it must stay below.
+    const bool fits = x > static_cast<double>(std::numeric_limits<A>::lowest()) - 1 &&
+                      x < static_cast<double>(std::numeric_limits<A>::max() / 2 + 1) * 2;
+    return fits ? static_cast<A>(x) : std::numeric_limits<A>::lowest();
+  } else {
+    return static_cast<A>(x);
+  }
+}
+
 struct Keep {
   template <typename A> A operator()(A a, double) const { return a; }
 };
@@ -165,15 +178,10 @@ struct Average {  // of integers: towards zero
   }
 };
 struct Root {
-  template <typename A> A operator()(A a, double) const { return static_cast<A>(std::sqrt(static_cast<double>(a))); }
+  template <typename A> A operator()(A a, double) const { return number_as<A>(std::sqrt(static_cast<double>(a))); }
 };
 struct Logarithm {
-  template <typename A> A operator()(A a, double) const {
-    const double log = std::log(static_cast<double>(a));
-    if constexpr (std::is_integral_v<A>)
-      return std::isfinite(log) ? static_cast<A>(log) : std::numeric_limits<A>::min();
-    else return log;
-  }
+  template <typename A> A operator()(A a, double) const { return number_as<A>(std::log(static_cast<double>(a))); }
 };
 
 std::vector<int> axes_at_run_time(const EvalContext& ctx) {
@@ -189,7 +197,11 @@ void write_outputs(EvalContext& ctx, const std::vector<int>& axes, const std::ve
   dispatch<float, double, int32_t, int64_t, uint32_t, uint64_t, int8_t, uint8_t, bool>(
       ctx.node(), x.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
-        for (size_t i = 0; i < values.size(); ++i) out.data<T>()[i] = static_cast<T>(values[i]);
+        for (size_t i = 0; i < values.size(); ++i) {
+          if constexpr (std::is_integral_v<T> && std::is_floating_point_v<A>)
+            out.data<T>()[i] = number_as<T>(values[i]);
+          else out.data<T>()[i] = static_cast<T>(values[i]);
+        }
       });
   ctx.set_output(0, std::move(out));
 }

@@ -126,6 +126,46 @@ void replace_node(Graph& graph, NodeId id, std::string op, std::vector<ValueId> 
   while (!node.outputs.empty() && node.outputs.back() == kNone) node.outputs.pop_back();
 }
 
+namespace {
+
+/// Bodies inside the moved nodes capture values that are now those of the graph around them.
+void recapture(ir::Attribute& attribute, const std::map<ValueId, ValueId>& moved) {
+  const auto renamed = [&](const std::shared_ptr<Graph>& body) {
+    auto copy = std::make_shared<Graph>(body->clone());
+    for (ValueId& v : copy->captures_outer) v = moved.at(v);
+    return copy;
+  };
+  if (auto* body = std::get_if<std::shared_ptr<Graph>>(&attribute)) *body = renamed(*body);
+  if (auto* several = std::get_if<std::vector<std::shared_ptr<Graph>>>(&attribute))
+    for (auto& body : *several) body = renamed(body);
+}
+
+}  // namespace
+
+void replace_by_body(Graph& graph, NodeId id, const Graph& body, std::map<ValueId, ValueId> known,
+                     const std::vector<ValueId>& outputs) {
+  auto& moved = known;
+  moved[kNone] = kNone;
+  for (size_t v = 0; v < body.value_capacity(); ++v) {
+    const auto inner = static_cast<ValueId>(v);
+    if (!body.value_alive(inner) || moved.contains(inner)) continue;
+    const ir::Value& value = body.value(inner);
+    moved[inner] =
+        value.constant ? graph.add_constant(value.name, *value.constant) : graph.add_value(value.name, value.type);
+  }
+  for (NodeId inner : body.order()) {
+    Node copy = body.node(inner);
+    for (ValueId& v : copy.inputs) v = moved.at(v);
+    for (ValueId& v : copy.outputs) v = moved.at(v);
+    for (auto& [key, attribute] : copy.attributes) recapture(attribute, moved);
+    graph.add_node(std::move(copy), id);
+  }
+  const std::vector<ValueId> replaced = graph.node(id).outputs;
+  for (size_t i = 0; i < replaced.size(); ++i)
+    if (replaced[i] != kNone) graph.replace_uses(replaced[i], moved.at(outputs[i]));
+  graph.remove_node(id);
+}
+
 bool forward(Graph& graph, NodeId id, ValueId value) {
   const ValueId output = graph.node(id).outputs.at(0);
   if (graph.can_take_name(output, value)) {

@@ -56,6 +56,10 @@ ValueId insert(Graph& graph, NodeId before, std::string op, std::vector<ValueId>
                Attributes attributes = {});
 /// Turns a node into another operator; its outputs stay the same values (unused ones are dropped).
 void replace_node(Graph& graph, NodeId id, std::string op, std::vector<ValueId> inputs, Attributes attributes = {});
+/// Puts the nodes of `body` in the node's place. `known`: values of the body that are values of the graph already (its
+/// inputs and captures); `outputs`: the body's values that take the place of the node's outputs.
+void replace_by_body(Graph& graph, NodeId id, const Graph& body, std::map<ValueId, ValueId> known,
+                     const std::vector<ValueId>& outputs);
 /// Makes readers of the node's first output (the only one in use) read `value` instead and removes the node. A graph
 /// output keeps its name: where that is impossible (the value is a graph input, a constant or another output) the node
 /// becomes an Identity. Returns false where nothing changed (it was such an Identity already).

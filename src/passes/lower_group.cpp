@@ -1,6 +1,7 @@
 #include "passes/lower_group.h"
 
 #include "ops/op.h"
+#include "passes/partition.h"
 
 namespace rooftune::passes {
 namespace {
@@ -16,6 +17,33 @@ std::string why_no_buffer(const ir::Value& value) {
   for (int64_t d : ir::static_values(value.type.shape()))
     if (d == 0) return fmt::format("'{}' is empty", value.name);
   return "";
+}
+
+/// What no stage reads (the shape that a Reshape is given) is no buffer of the kernel.
+void drop_unread(LoweredGroup& group) {
+  auto& kernel = group.kernel;
+  std::vector<bool> used(kernel.buffers.size());
+  for (size_t b = 0; b < used.size(); ++b)
+    used[b] = kernel.buffers[b].role != kernel::Role::input && kernel.buffers[b].role != kernel::Role::constant;
+  for (const auto& stage : kernel.stages)
+    for (const auto& node : stage.nodes)
+      if (node.op == kernel::Op::load) used[static_cast<size_t>(node.buffer)] = true;
+  std::vector<int> number(used.size(), -1);
+  int next = 0;
+  for (size_t b = 0; b < used.size(); ++b) {
+    if (!used[b]) continue;
+    number[b] = next++;
+    if (number[b] == static_cast<int>(b)) continue;
+    kernel.buffers[static_cast<size_t>(number[b])] = std::move(kernel.buffers[b]);
+    group.values[static_cast<size_t>(number[b])] = group.values[b];
+  }
+  kernel.buffers.resize(static_cast<size_t>(next));
+  group.values.resize(static_cast<size_t>(next));
+  for (auto& stage : kernel.stages) {
+    stage.buffer = number[static_cast<size_t>(stage.buffer)];
+    for (auto& node : stage.nodes)
+      if (node.op == kernel::Op::load) node.buffer = number[static_cast<size_t>(node.buffer)];
+  }
 }
 
 }  // namespace
@@ -44,7 +72,7 @@ std::optional<LoweredGroup> lower_group(const ir::Graph& graph, const ir::Group&
     const auto& node = graph.node(id);
     const auto& def = ops::Catalogue::instance().at(node);
     if (!def.lower) {
-      why = fmt::format("{} has no lowering", node.op);
+      why = why_no_kernel(graph, node);
       return std::nullopt;
     }
     for (ir::ValueId v : node.outputs)
@@ -87,6 +115,7 @@ std::optional<LoweredGroup> lower_group(const ir::Graph& graph, const ir::Group&
     b.layout = layout_of(v, b.shape);
     result.values[static_cast<size_t>(buffer)] = v;
   }
+  drop_unread(result);
   return result;
 }
 

@@ -51,6 +51,10 @@ std::string add_buffer(const Graph& graph, ValueId value, kernel::Kernel& kernel
 
 std::string why_no_kernel(const Graph& graph, const Node& node) {
   const ops::OpDef* def = ops::Catalogue::instance().find(node.op, node.domain);
+  if (def && def->expand) {
+    const std::string why = ops::expansion(graph, node).rejection();
+    return fmt::format("{}: not expanded: {}", node.op, why.empty() ? "the pass expand_operators did not run" : why);
+  }
   if (!def || !def->lower) return node.op + ": no lowering";
   kernel::Kernel kernel;
   std::vector<int> inputs;

@@ -9,6 +9,7 @@
 #include "measure/timing.h"
 #include "ops/op.h"
 #include "pipeline/commands.h"
+#include "pipeline/free_dims.h"
 #include "pipeline/model.h"
 #include "pipeline/worker.h"
 #include "verify/compare.h"
@@ -146,7 +147,7 @@ Json row_of(const Contender& one, const Match& match, const Roof& roof, const st
 Json bench(const Json& json, Progress& progress, const Cancelled& cancelled) {
   const Request request(
       json, "bench",
-      {"model", "engines", "precision", "target", "input", "duration", "times", "dim", "threads", "seed"});
+      {"model", "engines", "precision", "target", "input", "duration", "times", "dim", "threads", "seed", "backend"});
   const std::string precision = request.text("precision", "fp32");
   if (precision != "fp32" && precision != "f32")
     throw InputError("bench: precision '{}' is not available; fp32 is", precision);
@@ -156,7 +157,11 @@ Json bench(const Json& json, Progress& progress, const Cancelled& cancelled) {
   const double duration = parse_duration(request.text("duration", "2s"), "--duration");
   restart_peak_memory();
   const Model model = load(request);
-  require_static(model);
+  require_bounded(model);
+  if (has_free_dims(model.graph))
+    throw InputError(
+        "bench: engines are compared at one size: give the free dimensions of {} as numbers (--dim name=n)",
+        model.program ? "the model that " + model.path + " was made from" : model.path);
   const auto target = host_target(request);
   const uint64_t seed = request.seed();
   const auto inputs = read_inputs(model.graph, request.texts("input"), seed);

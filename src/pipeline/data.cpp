@@ -149,8 +149,10 @@ std::vector<std::vector<ir::Tensor>> read_samples(const ir::Graph& graph, const 
       throw InputError("{}: array '{}' holds {}, the model takes {}", path, names[i],
                        ir::numpy_name(found->second.dtype()), ir::numpy_name(type.dtype()));
     if (!type.is_static())
-      throw InputError("{}: the model's input '{}' has shape {}: give its free dimensions with --dim", path, names[i],
-                       ir::to_string(type.shape()));
+      throw InputError(
+          "{}: the model's input '{}' has shape {}: --data takes samples of one size, give its free dimensions as "
+          "numbers (--dim)",
+          path, names[i], ir::to_string(type.shape()));
     const auto shape = ir::static_values(type.shape());
     const int64_t count = count_samples(found->second.shape(), shape);
     if (count < 1)

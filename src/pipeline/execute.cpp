@@ -64,9 +64,9 @@ std::vector<ir::Tensor> picked(const std::vector<ir::Tensor>& tensors, const std
 }  // namespace
 
 Json run(const Json& json, Progress& progress, const Cancelled& cancelled) {
-  const Request request(json, "run", {"model", "input", "output_dir", "dim", "threads", "seed"});
+  const Request request(json, "run", {"model", "input", "output_dir", "dim", "threads", "seed", "backend"});
   const Model model = load(request);
-  require_static(model);
+  require_bounded(model);
   const auto target = host_target(request);
   const int threads = target.machine.threads;
   const uint64_t seed = request.seed();
@@ -85,8 +85,10 @@ Json run(const Json& json, Progress& progress, const Cancelled& cancelled) {
                  {"outputs", Json::array()},
                  {"latency_ms", seconds * 1e3}};
   const auto roof = roof_of(executable.program(), threads);
-  result["roofline_ms"] = roof.total_ms;
-  result["roofline_fraction"] = roof.total_ms / (seconds * 1e3);
+  if (executable.program().symbols.empty()) {  // else the roof is that of the largest size
+    result["roofline_ms"] = roof.total_ms;
+    result["roofline_fraction"] = roof.total_ms / (seconds * 1e3);
+  }
   const std::string folder = request.text("output_dir", "");
   std::optional<AtomicDirectory> out;
   if (!folder.empty()) out.emplace(folder);
@@ -104,9 +106,9 @@ Json run(const Json& json, Progress& progress, const Cancelled& cancelled) {
 }
 
 Json profile(const Json& json, Progress& progress, const Cancelled& cancelled) {
-  const Request request(json, "profile", {"model", "input", "dim", "threads", "seed", "runs"});
+  const Request request(json, "profile", {"model", "input", "dim", "threads", "seed", "runs", "backend"});
   const Model model = load(request);
-  require_static(model);
+  require_bounded(model);
   const auto target = host_target(request);
   const int threads = target.machine.threads;
   const uint64_t seed = request.seed();
@@ -125,6 +127,12 @@ Json profile(const Json& json, Progress& progress, const Cancelled& cancelled) {
     for (size_t i = 0; i < steps.size(); ++i) times[i].push_back(steps[i].milliseconds);
   }
   const auto roof = roof_of(program, threads);
+  // Work is counted for the largest size: of a smaller one no rates are known.
+  bool whole = true;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const auto& slot = program.slots[static_cast<size_t>(program.inputs[i])];
+    whole = whole && (slot.dims.empty() || slot.shape == inputs[i].shape());
+  }
   const auto memory = memory_timeline(program, threads);
   Json operators = Json::array();
   double total = 0;
@@ -132,37 +140,37 @@ Json profile(const Json& json, Progress& progress, const Cancelled& cancelled) {
     const auto& step = program.steps[i];
     const double ms = measure::median(times[i]);
     total += ms;
-    Json one = {{"name", step.name},
-                {"nodes", step.nodes},
-                {"ms", ms},
-                {"flops", step.flops},
-                {"bytes", step.bytes},
-                {"memory_bytes", memory[i].live_bytes},
-                {"gflops", step.flops / ms / 1e6},
-                {"gbps", step.bytes / ms / 1e6},
-                {"roofline_ms", roof.step_ms[i]},
-                {"roofline_fraction", ms > 0 ? roof.step_ms[i] / ms : 0}};
+    Json one = {{"name", step.name},   {"nodes", step.nodes}, {"ms", ms},
+                {"flops", step.flops}, {"bytes", step.bytes}, {"memory_bytes", memory[i].live_bytes}};
+    if (whole)
+      one.update({{"gflops", step.flops / ms / 1e6},
+                  {"gbps", step.bytes / ms / 1e6},
+                  {"roofline_ms", roof.step_ms[i]},
+                  {"roofline_fraction", ms > 0 ? roof.step_ms[i] / ms : 0}});
     if (!step.why.empty()) one["reference"] = step.why;
     operators.push_back(one);
   }
-  return {{"model", model.path},
-          {"threads", threads},
-          {"seed", seed},
-          {"runs", times.empty() ? 0 : times[0].size()},
-          {"operators", operators},
-          {"total_ms", total},
-          {"roofline_ms", roof.total_ms},
-          {"direct_roofline_ms", roof.direct_ms},
-          {"roofline_fraction", roof.total_ms / total},
-          {"arena_bytes", program.arena_bytes}};
+  Json result = {{"model", model.path},
+                 {"threads", threads},
+                 {"seed", seed},
+                 {"runs", times.empty() ? 0 : times[0].size()},
+                 {"operators", operators},
+                 {"total_ms", total},
+                 {"arena_bytes", program.arena_bytes}};
+  if (whole)
+    result.update({{"roofline_ms", roof.total_ms},
+                   {"direct_roofline_ms", roof.direct_ms},
+                   {"roofline_fraction", roof.total_ms / total}});
+  return result;
 }
 
 Json verify(const Json& json, Progress& progress, const Cancelled& cancelled) {
-  const Request request(json, "verify",
-                        {"model", "other", "input", "dim", "threads", "seed", "max_rel_error", "samples", "data"});
+  const Request request(
+      json, "verify",
+      {"model", "other", "input", "dim", "threads", "seed", "max_rel_error", "samples", "data", "backend"});
   const auto [a, b] =
       load_pair(request.text("model"), request.text("other"), parse_pairs(request.texts("dim"), "--dim"));
-  require_static(a);
+  require_bounded(a);
   const auto inputs = matched(a, a.graph.inputs, b, b.graph.inputs, "input");
   const auto outputs = matched(b, b.graph.outputs, a, a.graph.outputs, "output");
   const auto target = host_target(request);

@@ -12,6 +12,7 @@ HostTarget host_target(const Request& request) {
   if (threads < 0 || threads > kMostThreads)
     request.fail("threads", fmt::format("between 0 (all) and {}", kMostThreads));
   HostTarget target;
+  target.backend = request.text("backend", codegen::kDefaultBackend);
   target.host = hardware::detect_host();
   const std::string isa = target.host.isa();
   if (isa == "avx512") {

@@ -11,9 +11,13 @@ struct HostTarget {
   hardware::Host host;
   codegen::CpuTarget cpu;
   kernel::Machine machine;
+  std::string backend = codegen::kDefaultBackend;
+
+  /// InputError where there is no such backend, EnvironmentError where it cannot be had here.
+  std::unique_ptr<codegen::Codegen> make_codegen() const { return codegen::make_codegen(backend, cpu); }
 };
 
-/// With `request.threads` threads (0 or none: all that this process may use). EnvironmentError on a CPU older than AVX2,
+/// Code by `request.backend` (none: our own). With `request.threads` threads (0 or none: all that this process may use). EnvironmentError on a CPU older than AVX2,
 /// InputError for a number of threads that makes no sense.
 HostTarget host_target(const Request& request);
 

@@ -14,7 +14,9 @@
 #include "passes/partition.h"
 #include "passes/pass.h"
 #include "pipeline/commands.h"
+#include "pipeline/free_dims.h"
 #include "pipeline/model.h"
+#include "plugins/plugins.h"
 
 namespace rooftune::pipeline {
 namespace {
@@ -71,6 +73,13 @@ Json doctor(const Json& json, Progress& progress, const Cancelled&) {
                      {"python3", on_path("python3")},
                      {"nvml", loads("libnvidia-ml.so.1")},
                      {"cuda_driver", loads("libcuda.so.1")}};
+  result["plugins"] = Json::array();
+  for (const auto& p : plugins::loaded())
+    result["plugins"].push_back({{"name", p.name},
+                                 {"version", p.version},
+                                 {"file", p.file},
+                                 {"operators", p.operators},
+                                 {"backends", p.backends}});
   result["exporters"] = Json::object();
   for (const auto* exporter : exporters::all())
     result["exporters"][exporter->name()] = {{"available", true}, {"extension", exporter->extension()}};
@@ -78,14 +87,23 @@ Json doctor(const Json& json, Progress& progress, const Cancelled&) {
 }
 
 Json import_model(const Json& json, Progress& progress, const Cancelled&) {
-  const Request request(json, "import", {"model", "output", "dim", "threads", "seed"});
+  const Request request(json, "import", {"model", "output", "dim", "threads", "seed", "backend"});
   const std::string output = request.text("output");
-  if (!output.ends_with(".rt") && !output.ends_with(".onnx"))
-    throw InputError("import: '{}' must end in .rt or .onnx", output);
+  const auto exporters = exporters::all();
+  const auto exporter =
+      std::find_if(exporters.begin(), exporters.end(), [&](const auto* e) { return output.ends_with(e->extension()); });
+  if (!output.ends_with(".rt") && exporter == exporters.end()) {
+    std::string extensions = ".rt";
+    for (const auto* e : exporters) extensions += ", " + e->extension();
+    throw InputError("import: '{}' must end in one of {}", output, extensions);
+  }
   progress.report("loading", 0, 2);
   const Model model = load(request);
   progress.report("writing", 1, 2);
-  if (output.ends_with(".onnx")) exporters::find("onnx").write(model.graph, output);
+  if (exporter != exporters.end() && model.program && !model.program->symbols.empty())
+    throw InputError("import: {} is compiled for many sizes; only the model it was made from can be written as {}",
+                     model.path, output);
+  if (exporter != exporters.end()) (*exporter)->write(model.graph, output);
   else runtime::save(compile(model, host_target(request)), output);
   const auto facts_parameters = [&] {
     int64_t n = 0;
@@ -107,7 +125,7 @@ Json characterize(const Json& json, Progress&, const Cancelled&) {
   const Request request(json, "characterize", {"model", "dim", "threads", "seed"});
   const Model model = load(request);
   Json result = {{"model", model.path}};
-  result.update(estimate::to_json(estimate::characterize(model.graph)));
+  result.update(estimate::to_json(estimate::characterize(at_largest(model.graph))));
   result["inputs"] = describe_values(model.graph, model.graph.inputs);
   result["outputs"] = describe_values(model.graph, model.graph.outputs);
   result["load_ms"] = model.load_ms;

@@ -10,18 +10,29 @@
 #include "measure/peaks.h"
 #include "ops/op.h"
 #include "passes/pass.h"
+#include "pipeline/free_dims.h"
 #include "verify/inputs.h"
 
 namespace rooftune::pipeline {
 
 namespace {
 
-int64_t parse_extent(const std::string& name, const std::string& text) {
+int64_t parse_extent(const std::string& name, const std::string& all, std::string_view text) {
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 1)
-    throw InputError("--dim {}={}: must be a whole number of at least 1", name, text);
+  if (error != std::errc() || end != text.data() + text.size() || value < 1 || value > INT32_MAX)
+    throw InputError("--dim {}={}: must be a whole number of at least 1, or a range as in {}=1..8", name, all, name);
   return value;
+}
+
+/// "8", or "1..8": free within bounds.
+ir::Dim parse_dim(const std::string& name, const std::string& text) {
+  const size_t dots = text.find("..");
+  if (dots == std::string::npos) return parse_extent(name, text, text);
+  const std::string_view all = text;
+  const int64_t lo = parse_extent(name, text, all.substr(0, dots)), hi = parse_extent(name, text, all.substr(dots + 2));
+  if (lo > hi) throw InputError("--dim {}={}: the lower bound is above the upper", name, text);
+  return lo == hi ? ir::Dim(lo) : ir::Dim::symbol(name, lo, hi);
 }
 
 }  // namespace
@@ -41,6 +52,7 @@ Model load_with(const std::string& path, const std::map<std::string, ir::Dim>& d
   } else {
     model.graph = frontends::load_model(path);
     for (auto& name : frontends::input_symbols(model.graph)) known.insert(std::move(name));
+    frontends::require_within(model.graph, dims);
     if (!dims.empty()) frontends::substitute_dims(model.graph, dims);
     ops::infer_types(model.graph);
   }
@@ -50,7 +62,7 @@ Model load_with(const std::string& path, const std::map<std::string, ir::Dim>& d
 
 std::map<std::string, ir::Dim> parse_dims(const std::map<std::string, std::string>& dims) {
   std::map<std::string, ir::Dim> parsed;
-  for (const auto& [name, value] : dims) parsed[name] = parse_extent(name, value);
+  for (const auto& [name, value] : dims) parsed[name] = parse_dim(name, value);
   return parsed;
 }
 
@@ -84,24 +96,34 @@ std::pair<Model, Model> load_pair(const std::string& first, const std::string& s
   return {std::move(a), std::move(b)};
 }
 
-void require_static(const Model& model) {
+void require_bounded(const Model& model) {
   for (ir::ValueId v : model.graph.inputs)
-    if (!model.graph.type(v).is_static())
+    if (const auto& type = model.graph.type(v);
+        type.is_tensor() && type.dtype() == ir::DType::string && !type.is_static() && is_bounded(type))
+      throw InputError("{}: input '{}' holds strings, which have no free dimensions: give them as numbers", model.path,
+                       model.graph.value(v).name);
+  for (ir::ValueId v : model.graph.inputs)
+    if (!is_bounded(model.graph.type(v)))
       throw InputError(
-          "{}: input '{}' has shape {}: give its free dimensions, for example --dim {}=1", model.path,
-          model.graph.value(v).name, model.graph.type(v).to_string(),
+          "{}: input '{}' has shape {}: give its free dimensions, as numbers or bounds, for example --dim {}=1..8",
+          model.path, model.graph.value(v).name, model.graph.type(v).to_string(),
           frontends::input_symbols(model.graph).empty() ? "name" : frontends::input_symbols(model.graph)[0]);
 }
 
 runtime::Program compile(const Model& model, const HostTarget& target, bool fuse) {
   if (model.program) return *model.program;
-  require_static(model);
-  ir::Graph graph = model.graph.clone();
-  if (fuse) passes::run_passes(graph);
-  const auto work = tune::make_workload(std::move(graph), target.machine, fuse);
+  require_bounded(model);
+  const auto work = workload_of(
+      model.graph,
+      [&](ir::Graph& graph) {
+        if (fuse) passes::run_passes(graph);
+      },
+      target, fuse);
   std::vector<tune::Choice> choices;
   for (const auto& task : work.tasks) choices.push_back(tune::first_choice(task, target.machine));
-  return tune::assemble(work, choices, *codegen::cpu_codegen(target.cpu));
+  auto program = tune::assemble(work, choices, *target.make_codegen());
+  check_special_sizes(model.graph, program, target.machine.threads);
+  return program;
 }
 
 std::vector<ir::Tensor> read_inputs(const ir::Graph& graph, const std::vector<std::string>& files, uint64_t seed) {
@@ -133,7 +155,9 @@ std::vector<ir::Tensor> read_inputs(const ir::Graph& graph, const std::vector<st
   }
   if (!all) {
     constexpr uint64_t kZero = 0x9e3779b97f4a7c15;  // InputGenerator takes 0 for none
-    const auto random = verify::InputGenerator(graph, seed == 0 ? kZero : seed).next();
+    verify::InputGenerator generator(graph, seed == 0 ? kZero : seed);
+    generator.set_sizes(sizes_of(graph, inputs));
+    const auto random = generator.next();
     for (size_t i = 0; i < inputs.size(); ++i)
       if (!inputs[i]) inputs[i] = random[i];
   }

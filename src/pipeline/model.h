@@ -30,8 +30,8 @@ Model load(const std::string& path, const std::map<std::string, std::string>& di
 std::pair<Model, Model> load_pair(const std::string& first, const std::string& second,
                                   const std::map<std::string, std::string>& dims);
 
-/// InputError naming the input whose shape is not known, and the option that gives its dimensions.
-void require_static(const Model& model);
+/// InputError naming the input whose shape is not known within bounds, and the option that gives its dimensions.
+void require_bounded(const Model& model);
 
 /// A program for the model: its own where it is a package, else compiled now with analytical schedules. `fuse` false:
 /// every node on its own, no passes (the baseline).

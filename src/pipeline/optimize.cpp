@@ -18,8 +18,10 @@
 #include "passes/pass.h"
 #include "pipeline/commands.h"
 #include "pipeline/data.h"
+#include "pipeline/free_dims.h"
 #include "pipeline/model.h"
 #include "pipeline/optimize_report.h"
+#include "plugins/plugins.h"
 #include "report/report.h"
 #include "tune/database.h"
 #include "tune/tuner.h"
@@ -85,7 +87,10 @@ struct Side {
 /// A B A B …, for `seconds` in all, at least `least` runs each.
 void measure_interleaved(std::vector<Side*> sides, const std::vector<ir::Tensor>& inputs, double seconds, int least,
                          const Cancelled& cancelled) {
-  for (auto* side : sides) side->run(inputs);
+  for (auto* side : sides) {
+    side->outputs.clear();
+    side->run(inputs);
+  }
   const double start = measure::now_seconds();
   for (int round = 0; round < (cancelled.requested() ? 1 : least) ||
                       (measure::now_seconds() - start < seconds && round < 2000 && !cancelled.requested());
@@ -119,6 +124,7 @@ std::vector<std::vector<double>> step_times(const std::vector<Side*>& sides, con
                                             const Cancelled& cancelled) {
   constexpr int kRuns = 5;
   std::vector<std::vector<std::vector<double>>> times(sides.size());  // by side and step
+  for (auto* side : sides) side->outputs.clear();
   for (int r = 0; r < kRuns && (r == 0 || !cancelled.requested()); ++r)
     for (size_t s = 0; s < sides.size(); ++s) {
       const auto steps = sides[s]->executable.profile(*sides[s]->context, inputs, sides[s]->outputs);
@@ -141,7 +147,15 @@ std::vector<Golden> golden_runs(const ir::Graph& original, const Options& option
                                 const Cancelled& cancelled) {
   verify::InputGenerator generator(original, options.seed + 1);
   std::vector<std::vector<ir::Tensor>> inputs;
-  for (int i = 0; i < kRandomSamples; ++i) inputs.push_back(generator.next());
+  for (const auto& size : special_sizes(original)) {
+    generator.set_sizes(size);
+    inputs.push_back(generator.next());
+  }
+  for (int i = 0; i < kRandomSamples; ++i) {
+    // References take long on the largest size of free dimensions, where programs are compared instead.
+    if (has_free_dims(original)) generator.draw_sizes();
+    inputs.push_back(generator.next());
+  }
   if (!options.data.empty())
     for (auto& sample : read_samples(original, options.data)) inputs.push_back(std::move(sample));
   std::vector<Golden> runs;
@@ -149,15 +163,24 @@ std::vector<Golden> golden_runs(const ir::Graph& original, const Options& option
     progress.report("computing what the outputs should be", static_cast<double>(runs.size()),
                     static_cast<double>(inputs.size()));
     if (!runs.empty() && cancelled.requested()) break;
-    auto outputs = ops::evaluate(original, one);
+    std::vector<ir::Tensor> outputs;
+    try {
+      outputs = ops::evaluate(original, one);
+    } catch (const InputError&) {
+      if (!has_free_dims(original)) throw;
+      continue;  // no size of the model
+    }
     runs.push_back({std::move(one), std::move(outputs)});
   }
+  if (runs.empty())
+    throw InputError("the model takes none of the sizes that were tried: raise the lower bounds of --dim");
   return runs;
 }
 
 verify::Comparison golden_check(const std::vector<Golden>& runs, const ir::Graph& original, Side& candidate) {
   std::optional<verify::Comparison> worst;
   for (const auto& golden : runs) {
+    candidate.outputs.clear();  // their sizes may differ from sample to sample
     candidate.run(golden.inputs);
     const auto comparison = verify::compare(verify::output_names(original), candidate.outputs, golden.outputs);
     worst = worst ? verify::worse(*worst, comparison) : comparison;
@@ -181,7 +204,8 @@ Verified verified_program(const tune::Workload& work, const kernel::Machine& mac
   const bool recalled =
       std::any_of(tuned.logs.begin(), tuned.logs.end(), [](const auto& log) { return log.from_database; });
   Verified result;
-  if (!recalled || tune::survives(program, tuning.threads, golden[0].inputs, kTrialSeconds)) {
+  if (!recalled || tune::survives(program, tuning.threads, verify::InputGenerator(original, tuning.seed + 3).next(),
+                                  kTrialSeconds)) {
     result.side = std::make_unique<Side>(std::move(program), tuning.threads);
     progress.report("verifying", 0, 1);
     result.comparison = golden_check(golden, original, *result.side);
@@ -205,8 +229,9 @@ Verified verified_program(const tune::Workload& work, const kernel::Machine& mac
   return result;
 }
 
-std::string described(size_t samples, const Options& options) {
-  const size_t random = std::min<size_t>(samples, kRandomSamples);
+std::string described(size_t samples, const ir::Graph& original, const Options& options) {
+  const size_t random =
+      options.data.empty() ? samples : std::min<size_t>(samples, kRandomSamples + special_sizes(original).size());
   auto text = fmt::format("the unoptimised graph on {} random input{}", random, random == 1 ? "" : "s");
   if (samples > random)
     text += fmt::format(" and {} of {}", samples - random, std::filesystem::path(options.data).filename().string());
@@ -236,10 +261,9 @@ std::string database_path(const Options& options) {
   }
 }
 
-/// The graph after passes, and what they did.
-ir::Graph run_passes(const ir::Graph& original, const Options& options, report::Report& report, Progress& progress,
-                     const Cancelled& cancelled) {
-  ir::Graph graph = original.clone();
+/// Runs the passes and reports what they did.
+void run_passes(ir::Graph& graph, const Options& options, report::Report& report, Progress& progress,
+                const Cancelled& cancelled) {
   passes::PassOptions pass_options;
   pass_options.disabled = options.disabled;
   pass_options.cancelled = &cancelled;
@@ -253,7 +277,6 @@ ir::Graph run_passes(const ir::Graph& original, const Options& options, report::
                              fmt::format("{}", fmt::join(record.notes, "; "))});
   for (const auto& name : options.disabled) report.passes.push_back({name, 0, 0, "disabled by --disable-pass"});
   if (dumps) dumps->commit();
-  return graph;
 }
 
 Json describe_tasks(const std::string& model, const tune::Workload& work) {
@@ -291,7 +314,7 @@ Side& choose(Side& baseline, Side& best, const verify::Comparison& comparison, c
   verification.max_rel_error = returned.max_rel_error();
   verification.tolerance = tolerance.relative;
   verification.samples = static_cast<int64_t>(golden.size());
-  verification.against = described(golden.size(), options);
+  verification.against = described(golden.size(), original, options);
   if (!verification.verified) verification.note = returned.why_not(tolerance);
   return report.kept_original ? baseline : best;
 }
@@ -315,6 +338,7 @@ report::RunCard run_card_of(const Json& request, const Options& options, const M
   card.finished = utc_now();
   card.inputs = hash_model_files(model.graph, model.path);
   if (!options.data.empty()) card.inputs[options.data] = sha256_file(options.data);
+  for (const auto& plugin : plugins::loaded()) card.inputs[plugin.file] = sha256_file(plugin.file);
   card.versions = {{"rooftune", version()}};
   card.seeds = {{"seed", static_cast<int64_t>(options.seed)}};
   card.options = {{"budget_seconds", fmt::format("{}", options.budget)},
@@ -346,19 +370,19 @@ void write_kernels(const std::string& folder, const tune::Workload& work, const 
 Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) {
   const Request request(json, "optimize",
                         {"model", "output", "dim", "target", "budget", "precisions", "max_rel_error", "disable_pass",
-                         "dump_passes", "emit_kernels", "dry_run", "threads", "seed", "database", "data"});
+                         "dump_passes", "emit_kernels", "dry_run", "threads", "seed", "database", "data", "backend"});
   const Options options = parse_options(request);
   report::Report report;
   report.created = utc_now();
   const Model model = load(request);
-  require_static(model);
+  require_bounded(model);
   if (model.program) throw InputError("optimize: {} is compiled already; give the model it was made from", model.path);
   const auto target = host_target(request);
   const int threads = target.machine.threads;
-  auto codegen = codegen::cpu_codegen(target.cpu);
+  auto codegen = target.make_codegen();
 
   report.model = std::filesystem::path(model.path).filename().string();
-  const auto facts = estimate::characterize(model.graph);
+  const auto facts = estimate::characterize(at_largest(model.graph));
   report.parameters = facts.parameters;
   report.flops = facts.flops;
   report.weight_bytes = facts.weight_bytes;
@@ -367,13 +391,17 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
 
   if (!options.dry_run) require_writable(options);
   const std::string database = options.dry_run ? "" : database_path(options);
-  const auto work = tune::make_workload(run_passes(model.graph, options, report, progress, cancelled), target.machine);
+  const auto reported = [&](ir::Graph& graph) {  // at several sizes where dimensions are free: the last is told of
+    report.passes.clear();
+    run_passes(graph, options, report, progress, cancelled);
+  };
+  const auto work = workload_of(model.graph, reported, target);
   if (options.dry_run) return describe_tasks(report.model, work);
 
   const auto golden = golden_runs(model.graph, options, progress, cancelled);
   const double budget_start = measure::now_seconds();
   tune::TuneOptions tuning;
-  tuning.budget_seconds = options.budget;
+  tuning.budget_seconds = codegen->follows_schedules() ? options.budget : 0;
   tuning.threads = threads;
   tuning.seed = options.seed;
   tuning.progress = &progress;
@@ -382,7 +410,7 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   tuning.database = database;
   auto tuned = tune::tune(work, target.machine, *codegen, tuning);
   report.tuning_seconds = measure::now_seconds() - budget_start;
-  const auto [best, comparison] =
+  const auto [best, at_samples] =
       verified_program(work, target.machine, *codegen, tuning, tuned, golden, model.graph, options.tolerance, progress);
   // The baseline: the model as given, every operator by itself. Made late, so that it takes no memory during tuning.
   progress.report("baseline", 0, 1);
@@ -392,6 +420,11 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   const auto inputs = verify::InputGenerator(model.graph, options.seed + 2).next();
   const measure::LoadMonitor load;
   measure_interleaved({&baseline, best.get()}, inputs, 3, 5, cancelled);
+  // At the largest size of free dimensions no reference was computed: there both programs must agree.
+  auto comparison = at_samples;
+  if (has_free_dims(model.graph))
+    comparison =
+        verify::worse(comparison, verify::compare(verify::output_names(model.graph), best->outputs, baseline.outputs));
   const double foreign_share = load.foreign_share();
   if (foreign_share > measure::kQuietShare)
     log_warning("other work took {:.0f} % of the machine while the result was measured", 100 * foreign_share);
@@ -410,7 +443,13 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   AtomicDirectory out(options.directory);
   runtime::save(program, out.file("model.rt"));
   report.best.load_ms = load_milliseconds(out.file("model.rt"), threads);
-  exporters::find("onnx").write(keep ? model.graph : *work.graph, out.file("model.onnx"));
+  ir::Graph portable = (keep || has_free_dims(model.graph) ? model.graph : *work.graph).clone();
+  if (!keep && has_free_dims(model.graph)) {  // the tuned graph is of one size
+    passes::PassOptions as_asked;
+    as_asked.disabled = options.disabled;
+    passes::run_passes(portable, as_asked);
+  }
+  exporters::find("onnx").write(portable, out.file("model.onnx"));
   write_file(out.file("tuning.jsonl"), tuning_log(work, tuned, *codegen, tuning));
   report::write_report(report, out.path());
   auto card = run_card_of(json, options, model, database, report);

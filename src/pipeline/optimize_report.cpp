@@ -226,7 +226,8 @@ std::map<std::string, std::string> hash_model_files(const ir::Graph& graph, cons
   std::map<std::string, std::string> hashes{{path, sha256_file(path)}};
   for (const auto& [key, tensor] : ir::collect_constants(graph).tensors)
     if (tensor.storage())
-      if (const std::string file = ir::mapped_from(*tensor.storage()); !file.empty() && !same_file(file, path))
+      if (const std::string file = ir::mapped_from(*tensor.storage());
+          !file.empty() && !same_file(file, path) && std::filesystem::exists(file))  // else a converter's, gone by now
         hashes.emplace(file, "");
   for (auto& [file, hash] : hashes)
     if (hash.empty()) hash = sha256_file(file);

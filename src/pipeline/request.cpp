@@ -10,8 +10,13 @@ Request::Request(const Json& json, std::string command, const std::set<std::stri
     : json_(json), command_(std::move(command)) {
   if (!json.is_object()) throw InputError("{}: the request must be an object", command_);
   for (const auto& [key, value] : json.items())
-    if (!known.contains(key))
-      throw InputError("{}: unknown option '{}'; there are {}", command_, key, fmt::join(known, ", "));
+    if (!known.contains(key) && key != kPlugins)
+      throw InputError("{}: unknown option '{}'; there are {}, {}", command_, key, fmt::join(known, ", "), kPlugins);
+}
+
+std::vector<std::string> plugins_of(const Json& request) {
+  if (!request.is_object() || !request.contains(kPlugins)) return {};
+  return Request({{kPlugins, request[kPlugins]}}, "a command", {}).texts(kPlugins);
 }
 
 void Request::fail(const std::string& key, const std::string& expected) const {

@@ -33,6 +33,10 @@ class Request {
   std::string command_;
 };
 
+/// The plug-ins that a request of any command names; the Request itself need not know them.
+inline constexpr const char* kPlugins = "plugins";
+std::vector<std::string> plugins_of(const Json& request);
+
 /// "5m", "30s", "1h30m", "0", "90" (seconds) → seconds. InputError showing what would be accepted.
 double parse_duration(const std::string& text, const std::string& what);
 /// "name=value" pairs; InputError naming the malformed one.

@@ -1,6 +1,7 @@
 #include "runtime/executable.h"
 
 #include <algorithm>
+#include <set>
 #include <thread>
 
 #include "base/error.h"
@@ -31,12 +32,18 @@ void validate_slots(const Program& program) {
     RT_CHECK(slot.alias_of < static_cast<int>(program.slots.size()), "slot '{}' aliases slot {}", slot.name,
              slot.alias_of);
     const Slot& root = program.slots[static_cast<size_t>(alias_root(program, static_cast<int>(s)))];
+    RT_CHECK(slot.dims.empty() || (slot.dims.size() == slot.shape.size() && !slot.dynamic), "slot '{}' has {} dims",
+             slot.name, slot.dims.size());
     RT_CHECK(!slot.dynamic || slot.alias_of < 0, "slot '{}' is dynamic and cannot be an alias", slot.name);
     RT_CHECK(!root.dynamic || slot.alias_of < 0, "slot '{}' aliases a dynamic one", slot.name);
     const bool border = slot.kind == Slot::Kind::input || slot.kind == Slot::Kind::output;
     RT_CHECK(!border || is_row_major(slot), "'{}' is at the border of the model and must be row-major, not {}",
              slot.name, slot.layout.to_string());
     if (slot.dynamic) continue;
+    RT_CHECK(
+        !is_row_major(slot) ||
+            slot.bytes >= ir::byte_size(slot.dtype, static_cast<size_t>(ir::element_count(ir::to_shape(slot.shape)))),
+        "slot '{}' has {} bytes, too few for its shape", slot.name, slot.bytes);
     switch (root.kind) {
       case Slot::Kind::temporary:  // an unused one has no place
         RT_CHECK(root.offset % kAlignment == 0, "slot '{}' is not aligned", slot.name);
@@ -88,11 +95,59 @@ void validate_kernel(const Program& program, const Step& step) {
     RT_CHECK(root.kind != Slot::Kind::temporary || root.offset + slot.bytes <= program.arena_bytes,
              "slot '{}' lies outside the arena: its memory is not planned", slot.name);
   }
+  RT_CHECK(static_cast<int>(step.parameters.size()) == kernel.parameters,
+           "step '{}' gives {} parameters to a kernel of {}", step.name, step.parameters.size(), kernel.parameters);
+  for (const auto& phase : kernel.phases)
+    for (const auto& live : phase.live)
+      RT_CHECK(live.parameter >= 0 && live.parameter < kernel.parameters && live.step > 0 && live.most > 0,
+               "kernel '{}' has a loop over no parameter", step.name);
   for (int b : kernel.prepared_buffers)
     RT_CHECK(b >= 0 && static_cast<size_t>(b) < kernel.buffer_bytes.size(), "kernel '{}' prepares buffer {}", step.name,
              b);
   RT_CHECK(step.workspace % kAlignment == 0 && step.workspace + kernel.workspace_bytes <= program.arena_bytes,
            "the workspace of '{}' lies outside the arena: its memory is not planned", step.name);
+}
+
+}  // namespace
+
+namespace {
+
+/// Every symbol can be told from the shapes of the inputs, and nothing speaks of others.
+void validate_symbols(const Program& program) {
+  std::set<std::string> known;
+  for (const ir::Dim& symbol : program.symbols) {
+    RT_CHECK(symbol.symbols().size() == 1 && symbol.min() >= 0 && symbol.max() < ir::Dim::kUnbounded,
+             "'{}' is no bounded symbol", symbol.to_string());
+    const bool told = std::any_of(program.inputs.begin(), program.inputs.end(), [&](int s) {
+      const auto& dims = program.slots[static_cast<size_t>(s)].dims;
+      return std::find(dims.begin(), dims.end(), symbol) != dims.end();
+    });
+    RT_CHECK(told, "no input has the dimension '{}'", symbol.to_string());
+    known.insert(symbol.symbols()[0]);
+  }
+  const auto check = [&](const std::vector<ir::Dim>& dims, const std::string& name) {
+    for (const ir::Dim& dim : dims)
+      for (const std::string& symbol : dim.symbols())
+        RT_CHECK(known.contains(symbol), "'{}' speaks of a dimension '{}' that no input has", name, symbol);
+  };
+  std::map<std::string, ir::Dim> bounded;  // a dim's own text may state other bounds than the program's
+  for (const ir::Dim& symbol : program.symbols) bounded.emplace(symbol.symbols()[0], symbol);
+  for (const Slot& slot : program.slots) {
+    check(slot.dims, slot.name);
+    check(slot.numbers, slot.name);
+    check(slot.steps, slot.name);
+    RT_CHECK(slot.steps.empty() || (slot.kind == Slot::Kind::constant && slot.dtype == ir::DType::i64 &&
+                                    slot.steps.size() == slot.shape.size() + 1),
+             "constant '{}' has {} steps", slot.name, slot.steps.size());
+    RT_CHECK(slot.numbers.empty() ||
+                 (slot.kind == Slot::Kind::constant && slot.dtype == ir::DType::i64 && slot.dims.empty() &&
+                  static_cast<int64_t>(slot.numbers.size()) == ir::element_count(ir::to_shape(slot.shape))),
+             "constant '{}' has {} numbers", slot.name, slot.numbers.size());
+    for (size_t d = 0; d < slot.dims.size(); ++d)
+      RT_CHECK(slot.dims[d].substitute(bounded).max() <= slot.shape[d], "slot '{}' may be larger than its memory",
+               slot.name);
+  }
+  for (const Step& step : program.steps) check(step.parameters, step.name);
 }
 
 }  // namespace
@@ -105,6 +160,7 @@ void validate(const Program& program) {
     const Slot& slot = program.slots[static_cast<size_t>(s)];
     RT_CHECK(slot.kind == Slot::Kind::input && slot.alias_of < 0, "input '{}' is of another kind", slot.name);
   }
+  validate_symbols(program);
   for (const Step& step : program.steps)
     step.kind == Step::Kind::reference ? validate_reference(program, step) : validate_kernel(program, step);
 }
@@ -126,7 +182,7 @@ void Executable::Impl::bind_steps() {
   const auto bind = [](const LoadedCode& object, const std::vector<codegen::Phase>& phases) {
     std::vector<BoundPhase> bound;
     for (const codegen::Phase& phase : phases)
-      bound.push_back({reinterpret_cast<PhaseFunction>(object.symbol(phase.symbol)), phase.tasks});
+      bound.push_back({reinterpret_cast<PhaseFunction>(object.symbol(phase.symbol)), &phase});
     return bound;
   };
   for (const Step& step : program.steps) {
@@ -146,6 +202,11 @@ void Executable::Impl::bind_steps() {
         default: boundary_entries.push_back(entry);
       }
     }
+    bound.parameters = parameters.size();
+    parameters.insert(parameters.end(), step.parameters.begin(), step.parameters.end());
+    if (step.parameters.empty()) continue;
+    parameter_entries.emplace_back(table.size(), steps.size() - 1);
+    table.push_back(nullptr);
   }
 }
 

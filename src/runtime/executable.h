@@ -18,13 +18,17 @@ struct Slot {
   Kind kind = Kind::temporary;
   ir::DType dtype = ir::DType::f32;
   std::vector<int64_t> shape;  // logical
-  kernel::Layout layout;       // rank 0: row-major
-  size_t bytes = 0;            // in that layout
-  bool dynamic = false;        // shape known only when it runs (strings too): a tensor that the context holds, used
-                               // by reference steps only; shape: -1 where unknown, empty where the rank is
-  ir::Tensor constant;         // Kind::constant: already in `layout` (its own shape is then [elements])
-  int alias_of = -1;           // the same memory as another slot (Reshape and its like)
-  size_t offset = 0;           // in the arena, temporaries only; set by plan_memory
+  ir::Shape dims;         // where the shape depends on the program's symbols; `shape` is then the largest, which the
+                          // memory is laid out for, and a run uses its first elements along each dim
+  kernel::Layout layout;  // rank 0: row-major
+  // Of a constant of i64 that depends on the symbols: its elements, or the first one and the steps along each dim.
+  std::vector<ir::Dim> numbers, steps;
+  size_t bytes = 0;      // in that layout
+  bool dynamic = false;  // shape known only when it runs (strings too): a tensor that the context holds, used
+                         // by reference steps only; shape: -1 where unknown, empty where the rank is
+  ir::Tensor constant;   // Kind::constant: already in `layout` (its own shape is then [elements])
+  int alias_of = -1;     // the same memory as another slot (Reshape and its like)
+  size_t offset = 0;     // in the arena, temporaries only; set by plan_memory
 };
 
 struct Step {
@@ -34,9 +38,10 @@ struct Step {
   std::vector<std::string> nodes;  // names of the graph nodes it computes
   // kernel
   int code_object = 0;
-  int kernel = 0;          // index into that code object
-  std::vector<int> slots;  // per kernel buffer; -1 for the kernel's own temporaries
-  size_t workspace = 0;    // offset of its workspace in the arena; set by plan_memory
+  int kernel = 0;                   // index into that code object
+  std::vector<int> slots;           // per kernel buffer; -1 for the kernel's own temporaries
+  size_t workspace = 0;             // offset of its workspace in the arena; set by plan_memory
+  std::vector<ir::Dim> parameters;  // of the kernel, in the program's symbols
   // reference: one node, run by ops::evaluate; inputs and outputs are slots, -1 where absent; the inputs of a node with
   // bodies are followed by the values that the bodies capture (ops::captured_values)
   ir::NodeId node = ir::kNone;
@@ -53,6 +58,7 @@ struct Program {
   std::vector<Slot> slots;
   std::vector<Step> steps;
   std::vector<int> inputs, outputs;  // slots, in the graph's order
+  std::vector<ir::Dim> symbols;      // with their bounds; every one is a dim of some input
   size_t arena_bytes = 0;
 };
 
@@ -72,7 +78,9 @@ class Context {
   ~Context();
   int threads() const;
   size_t bytes() const;  // arena and scratch
-  struct Impl;           // this room's own business
+  /// Fills all working memory with huge numbers, so that what is read before it was written shows.
+  void litter();
+  struct Impl;  // this room's own business
 
  private:
   friend class Executable;

@@ -29,11 +29,12 @@ inline void run_share(void* context, int thread, int64_t begin, int64_t end) {
 
 struct BoundPhase {
   PhaseFunction function = nullptr;
-  int64_t tasks = 0;
+  const codegen::Phase* phase = nullptr;
 };
 
 struct BoundStep {
   std::vector<BoundPhase> phases;  // of a kernel
+  size_t parameters = 0;           // the values of its parameters stand in Context::Impl::parameters from here
   size_t table = 0;                // its buffer pointers stand in the pointer table from here
   std::vector<int> dynamic_dead;   // dynamic slots that nobody reads after this step
 };
@@ -49,9 +50,11 @@ struct Executable::Impl {
   std::vector<int> root;              // of every slot
   std::vector<ir::Tensor> constants;  // by slot, aligned
   std::vector<std::shared_ptr<MemoryBlock>> prepared;
-  std::vector<void*> table;                  // constants and prepared buffers filled in, the rest null
-  std::vector<TableEntry> arena_entries;     // filled in by a context
-  std::vector<TableEntry> boundary_entries;  // inputs and outputs, filled in by every run
+  std::vector<void*> table;                                  // constants and prepared buffers filled in, the rest null
+  std::vector<TableEntry> arena_entries;                     // filled in by a context
+  std::vector<TableEntry> boundary_entries;                  // inputs and outputs, filled in by every run
+  std::vector<std::pair<size_t, size_t>> parameter_entries;  // position in the table, step
+  std::vector<ir::Dim> parameters;                           // of all steps, one after the other
   std::vector<BoundStep> steps;
   std::vector<int> output_owner;  // by root slot: the output whose tensor is its memory, or -1
   std::vector<int> dynamic_slots;
@@ -74,9 +77,14 @@ struct Context::Impl {
   MemoryBlock arena, scratch;
   size_t scratch_stride = 0;
   std::vector<void*> table;
-  std::vector<void*> memory;         // by root slot: where its bytes are in this run
-  std::vector<ir::Tensor> dynamic;   // by slot
-  std::vector<MemoryBlock> staging;  // by root slot: aligned stand-in for a caller's unaligned tensor
+  std::vector<void*> memory;               // by root slot: where its bytes are in this run
+  std::vector<ir::Tensor> dynamic;         // by slot
+  std::vector<MemoryBlock> staging;        // by root slot: stand-in for a caller's tensor that is unaligned or smaller
+  std::map<std::string, ir::Dim> symbols;  // of the last run …
+  std::vector<int64_t> parameters;         // … and what follows from them
+  std::vector<std::vector<int64_t>> shapes;  // by slot; empty where the slot has no dims
+  std::vector<ir::Tensor> numbers;           // by slot, of constants that depend on the symbols
+  bool littered = false;
   std::atomic<bool> busy{false};
 };
 

@@ -10,6 +10,7 @@
 #include "ir/safetensors.h"
 #include "runtime/executable.h"
 #include "runtime/executable_impl.h"
+#include "runtime/package_plugins.h"
 #include "runtime/package_storage.h"
 #include "runtime/program_json.h"
 #include "runtime/tar.h"
@@ -200,6 +201,7 @@ void save(const Program& program, const std::string& path) {
   RT_CHECK(program.graph != nullptr, "a program without its graph cannot be saved");
   Weights weights = choose_weights(program);
   Json program_document = to_json(program, [&](size_t slot) { return weights.of_slot[slot]; });
+  if (Json needed = needed_plugins(program); !needed.empty()) program_document["plugins"] = std::move(needed);
   if (!weights.unpacked_from.empty()) {
     program_document["unpacked"] = Json::object();
     for (const auto& [key, from] : weights.unpacked_from)
@@ -243,6 +245,7 @@ Program load(const std::string& path, bool check_weights) {
   std::map<std::string, ir::Tensor> tensors =
       ir::read_safetensors(storage, weights.offset, weights.bytes, path + ": " + kWeights).tensors;
   const Json document = package.json("program.json");
+  if (document.contains("plugins")) require_plugins(document["plugins"], path);
 
   std::map<std::string, ir::Tensor> constants;
   for (const auto& [name, tensor] : tensors) constants.emplace(unescape(name), tensor);

@@ -11,7 +11,16 @@ constexpr std::array<std::string_view, 4> kKinds{"input", "output", "constant", 
 
 Json phases_json(const std::vector<codegen::Phase>& phases) {
   Json list = Json::array();
-  for (const codegen::Phase& p : phases) list.push_back({p.symbol, p.tasks});
+  for (const codegen::Phase& p : phases) {
+    list.push_back({p.symbol, p.tasks});
+    for (const auto& l : p.live) list.back().push_back({l.most, l.step, l.parameter});
+  }
+  return list;
+}
+
+Json dims_json(const std::vector<ir::Dim>& dims) {
+  Json list = Json::array();
+  for (const ir::Dim& dim : dims) list.push_back(dim.to_string());
   return list;
 }
 
@@ -29,6 +38,7 @@ Json code_json(const codegen::CodeObject& code) {
     for (const kernel::Layout& layout : k.layouts) layouts.push_back(layout.to_string());
     kernel["layouts"] = std::move(layouts);
     kernel["buffer_bytes"] = k.buffer_bytes;
+    if (k.parameters > 0) kernel["parameters"] = k.parameters;
     kernels.push_back(std::move(kernel));
   }
   return {{"target", code.target}, {"kernels", std::move(kernels)}};
@@ -40,6 +50,9 @@ Json slot_json(const Slot& slot) {
          {"dtype", ir::name(slot.dtype)},
          {"shape", slot.shape}};
   if (!slot.layout.axes().empty()) j["layout"] = slot.layout.to_string();
+  if (!slot.dims.empty()) j["dims"] = dims_json(slot.dims);
+  if (!slot.numbers.empty()) j["numbers"] = dims_json(slot.numbers);
+  if (!slot.steps.empty()) j["steps"] = dims_json(slot.steps);
   j["bytes"] = slot.bytes;
   if (slot.dynamic) j["dynamic"] = true;
   if (slot.alias_of >= 0) j["alias_of"] = slot.alias_of;
@@ -54,6 +67,7 @@ Json step_json(const Step& step, const std::map<ir::NodeId, size_t>& position) {
     j["kernel"] = step.kernel;
     j["slots"] = step.slots;
     if (step.workspace > 0) j["workspace"] = step.workspace;
+    if (!step.parameters.empty()) j["parameters"] = dims_json(step.parameters);
   } else {
     j["node"] = position.at(step.node);
     j["inputs"] = step.inputs;
@@ -103,9 +117,16 @@ std::vector<codegen::Phase> parse_phases(const Fields& f, const char* key) {
   std::vector<codegen::Phase> phases;
   if (!f.has(key)) return phases;
   f.each(key, [&](const Json& j, const std::string& place) {
-    if (!j.is_array() || j.size() != 2 || !j[0].is_string() || !j[1].is_number_integer())
-      throw InputError("{}: [symbol, tasks] is expected", place);
-    phases.push_back({j[0].get<std::string>(), j[1].get<int64_t>()});
+    const auto integers = [](const Json& l) {
+      return l.is_array() && l.size() == 3 &&
+             std::all_of(l.begin(), l.end(), [](const Json& v) { return v.is_number_integer(); });
+    };
+    if (!j.is_array() || j.size() < 2 || !j[0].is_string() || !j[1].is_number_integer() ||
+        !std::all_of(j.begin() + 2, j.end(), integers))
+      throw InputError("{}: [symbol, tasks, [most, step, parameter] …] is expected", place);
+    phases.push_back({j[0].get<std::string>(), j[1].get<int64_t>(), {}});
+    for (size_t i = 2; i < j.size(); ++i)
+      phases.back().live.push_back({j[i][0].get<int64_t>(), j[i][1].get<int64_t>(), j[i][2].get<int>()});
   });
   return phases;
 }
@@ -126,8 +147,15 @@ codegen::CodeObject parse_code(const Json& json, const std::string& place) {
     for (const std::string& text : k.get<std::vector<std::string>>("layouts"))
       kernel.layouts.push_back(kernel::Layout::parse(text));
     kernel.buffer_bytes = k.get<std::vector<size_t>>("buffer_bytes");
+    kernel.parameters = k.get<int>("parameters", 0);
   });
   return code;
+}
+
+std::vector<ir::Dim> parse_dims(const Fields& f, const char* key) {
+  std::vector<ir::Dim> dims;
+  for (const std::string& text : f.get<std::vector<std::string>>(key, {})) dims.push_back(ir::Dim::parse(text));
+  return dims;
 }
 
 Slot parse_slot(const Fields& f) {
@@ -141,6 +169,9 @@ Slot parse_slot(const Fields& f) {
   if (!parsed) f.fail("'{}' is no element type", dtype);
   slot.dtype = *parsed;
   slot.shape = f.get<std::vector<int64_t>>("shape");
+  slot.dims = parse_dims(f, "dims");
+  slot.numbers = parse_dims(f, "numbers");
+  slot.steps = parse_dims(f, "steps");
   if (f.has("layout")) slot.layout = kernel::Layout::parse(f.get<std::string>("layout"));
   slot.bytes = f.get<size_t>("bytes");
   slot.dynamic = f.get<bool>("dynamic", false);
@@ -165,6 +196,7 @@ Step parse_step(const Fields& f, const ir::Graph& graph) {
     step.kernel = f.get<int>("kernel");
     step.slots = f.get<std::vector<int>>("slots");
     step.workspace = f.get<size_t>("workspace", 0);
+    step.parameters = parse_dims(f, "parameters");
   }
   step.flops = f.get<double>("flops");
   step.bytes = f.get<double>("bytes");
@@ -180,6 +212,7 @@ Json to_json(const Program& program, const std::function<std::string(size_t slot
   if (program.graph)
     for (size_t i = 0; i < program.graph->order().size(); ++i) position[program.graph->order()[i]] = i;
   Json j{{"inputs", program.inputs}, {"outputs", program.outputs}, {"arena_bytes", program.arena_bytes}};
+  if (!program.symbols.empty()) j["symbols"] = dims_json(program.symbols);
   j["slots"] = Json::array();
   for (size_t s = 0; s < program.slots.size(); ++s) {
     Json slot = slot_json(program.slots[s]);
@@ -203,6 +236,7 @@ Program from_json(const Json& json, std::shared_ptr<ir::Graph> graph,
   program.inputs = f.get<std::vector<int>>("inputs");
   program.outputs = f.get<std::vector<int>>("outputs");
   program.arena_bytes = f.get<size_t>("arena_bytes");
+  program.symbols = parse_dims(f, "symbols");
   f.each("slots", [&](const Json& j, const std::string& place) {
     const Fields fields(j, place);
     Slot slot = parse_slot(fields);

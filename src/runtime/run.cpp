@@ -21,6 +21,7 @@ std::string describe(ir::DType dtype, const std::vector<int64_t>& shape) {
 }
 
 bool shape_fits(const Slot& slot, const std::vector<int64_t>& shape) {
+  if (!slot.dims.empty()) return slot.shape.size() == shape.size();  // the rest once symbols are known
   if (!slot.dynamic) return slot.shape == shape;
   if (slot.shape.empty()) return true;
   if (slot.shape.size() != shape.size()) return false;
@@ -38,6 +39,44 @@ void check_boundary(const Slot& slot, const ir::Tensor& tensor, const char* what
                    wanted);
 }
 
+/// The first elements along each dim of a row-major tensor of shape `from_shape`, into the first of one of `to_shape`.
+void copy_box(const uint8_t* from, const std::vector<int64_t>& from_shape, uint8_t* to,
+              const std::vector<int64_t>& to_shape, const std::vector<int64_t>& box, size_t element) {
+  size_t inner = box.size();  // dims from here on are whole in both
+  int64_t run = 1;
+  while (inner > 0 && (inner == box.size() || (from_shape[inner] == box[inner] && to_shape[inner] == box[inner])))
+    run *= box[--inner];
+  const size_t bytes = static_cast<size_t>(run) * element;
+  if (bytes == 0) return;
+  std::vector<size_t> from_step(inner), to_step(inner);
+  size_t from_stride = element, to_stride = element;
+  for (size_t d = box.size(); d-- > 0;) {
+    if (d < inner) from_step[d] = from_stride, to_step[d] = to_stride;
+    from_stride *= static_cast<size_t>(from_shape[d]);
+    to_stride *= static_cast<size_t>(to_shape[d]);
+  }
+  std::vector<int64_t> at(inner, 0);
+  for (;;) {
+    size_t from_offset = 0, to_offset = 0;
+    for (size_t d = 0; d < inner; ++d) {
+      from_offset += static_cast<size_t>(at[d]) * from_step[d];
+      to_offset += static_cast<size_t>(at[d]) * to_step[d];
+    }
+    std::memcpy(to + to_offset, from + from_offset, bytes);
+    size_t d = inner;
+    while (d-- > 0) {
+      if (++at[d] < box[d]) break;
+      at[d] = 0;
+    }
+    if (d == SIZE_MAX) return;
+  }
+}
+
+/// Floats of these bytes are 3.4e38, integers far outside of anything.
+void litter(MemoryBlock& block) {
+  if (block.bytes() > 0) std::memset(block.data(), 0x7f, block.bytes());
+}
+
 }  // namespace
 
 Context::Impl::Impl(const Executable::Impl& e, int threads, bool pin)
@@ -47,7 +86,10 @@ Context::Impl::Impl(const Executable::Impl& e, int threads, bool pin)
       table(e.table),
       memory(e.program.slots.size()),
       dynamic(e.program.slots.size()),
-      staging(e.program.slots.size()) {
+      staging(e.program.slots.size()),
+      parameters(e.parameters.size()),
+      shapes(e.program.slots.size()),
+      numbers(e.program.slots.size()) {
   scratch = MemoryBlock(scratch_stride * static_cast<size_t>(threads));
   for (size_t s = 0; s < memory.size(); ++s) {
     const Slot& slot = e.program.slots[s];
@@ -56,11 +98,18 @@ Context::Impl::Impl(const Executable::Impl& e, int threads, bool pin)
     if (slot.kind == Slot::Kind::constant) memory[s] = const_cast<uint8_t*>(e.constants[s].raw());
   }
   for (const TableEntry& entry : e.arena_entries) table[entry.position] = memory[static_cast<size_t>(entry.slot)];
+  for (const auto& [position, step] : e.parameter_entries)
+    table[position] = parameters.data() + e.steps[step].parameters;
 }
 
 Context::Context(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Context::~Context() = default;
 int Context::threads() const { return impl_->pool.threads(); }
+void Context::litter() {
+  impl_->littered = true;
+  runtime::litter(impl_->arena);
+  for (MemoryBlock& block : impl_->staging) runtime::litter(block);
+}
 size_t Context::bytes() const { return impl_->arena.bytes() + impl_->scratch.bytes(); }
 
 /// The walk itself; one object per run.
@@ -72,6 +121,7 @@ class Run {
 
   void bind() {
     check_inputs();
+    bind_symbols();
     bind_outputs();
     bind_inputs();
     for (const TableEntry& entry : e_.boundary_entries)
@@ -90,7 +140,7 @@ class Run {
                    c_.scratch_stride};
     for (const BoundPhase& phase : bound.phases) {
       call.function = phase.function;
-      c_.pool.run(phase.tasks, run_share, &call);
+      c_.pool.run(phase.phase->tasks_of(c_.parameters.data() + bound.parameters), run_share, &call);
     }
   }
 
@@ -103,12 +153,94 @@ class Run {
         outputs_[i] = p.slots[s].kind == Slot::Kind::constant ? e_.constants[s] : c_.dynamic[s];
         continue;
       }
-      const void* from = c_.memory[static_cast<size_t>(e_.root[s])];
-      if (from != outputs_[i].raw()) std::memcpy(outputs_[i].raw(), from, outputs_[i].bytes());
+      if (c_.numbers[s]) {
+        std::memcpy(outputs_[i].raw(), c_.numbers[s].raw(), outputs_[i].bytes());
+        continue;
+      }
+      const auto* from = static_cast<const uint8_t*>(c_.memory[static_cast<size_t>(e_.root[s])]);
+      if (from != outputs_[i].raw()) take(p.slots[s], from, outputs_[i]);
     }
   }
 
  private:
+  /// The shape of a slot in this run.
+  const std::vector<int64_t>& shape_of(size_t s) const {
+    const Slot& slot = e_.program.slots[s];
+    return slot.dims.empty() ? slot.shape : c_.shapes[s];
+  }
+
+  /// Copies what a slot holds, laid out at `from` for its largest shape, into a tensor of its shape in this run.
+  static void take(const Slot& slot, const uint8_t* from, ir::Tensor& to) {
+    if (slot.dims.empty()) std::memcpy(to.raw(), from, to.bytes());
+    else copy_box(from, slot.shape, to.raw(), to.shape(), to.shape(), ir::byte_size(slot.dtype, 1));
+  }
+  static void put(const Slot& slot, const ir::Tensor& from, uint8_t* to) {
+    if (slot.dims.empty()) std::memcpy(to, from.raw(), from.bytes());
+    else copy_box(from.raw(), from.shape(), to, slot.shape, from.shape(), ir::byte_size(slot.dtype, 1));
+  }
+
+  /// A constant that depends on the symbols; empty for other slots.
+  static ir::Tensor numbers_of(const Slot& slot, const std::vector<int64_t>& shape,
+                               const std::map<std::string, ir::Dim>& values) {
+    if (slot.numbers.empty() && slot.steps.empty()) return {};
+    ir::Tensor result(ir::DType::i64, shape);
+    auto* data = result.data<int64_t>();
+    for (size_t i = 0; i < slot.numbers.size(); ++i) data[i] = slot.numbers[i].substitute(values).value();
+    if (slot.steps.empty()) return result;
+    std::vector<int64_t> steps;
+    for (const ir::Dim& step : slot.steps) steps.push_back(step.substitute(values).value());
+    for (int64_t i = 0; i < result.size(); ++i) {
+      data[i] = steps[0];
+      int64_t rest = i;
+      for (size_t d = shape.size(); d-- > 0; rest /= shape[d]) data[i] += rest % shape[d] * steps[d + 1];
+    }
+    return result;
+  }
+
+  /// What the inputs' shapes say of the symbols, and what follows for parameters and slots.
+  void bind_symbols() {
+    const Program& p = e_.program;
+    if (p.symbols.empty()) return;
+    std::map<std::string, ir::Dim> values;
+    for (const ir::Dim& symbol : p.symbols) {
+      const std::string name = symbol.symbols()[0];
+      for (size_t i = 0; i < inputs_.size(); ++i) {
+        const Slot& slot = p.slots[static_cast<size_t>(p.inputs[i])];
+        for (size_t d = 0; d < slot.dims.size(); ++d) {
+          if (!(slot.dims[d] == symbol)) continue;
+          const int64_t given = inputs_[i].shape()[d];
+          if (given < symbol.min() || given > symbol.max())
+            throw InputError("input '{}' is {}: its dimension {} ('{}') must be {} to {}", slot.name,
+                             describe(slot.dtype, inputs_[i].shape()), d, name, symbol.min(), symbol.max());
+          const auto [known, fresh] = values.try_emplace(name, given);
+          if (!fresh && known->second.value() != given)
+            throw InputError("input '{}' is {}: its dimension {} is '{}', which is {} in another input", slot.name,
+                             describe(slot.dtype, inputs_[i].shape()), d, name, known->second.value());
+        }
+      }
+    }
+    if (!(values == c_.symbols)) {
+      c_.symbols.clear();  // should anything below fail, the next run begins anew
+      for (size_t i = 0; i < e_.parameters.size(); ++i) c_.parameters[i] = e_.parameters[i].substitute(values).value();
+      for (size_t s = 0; s < p.slots.size(); ++s) {
+        c_.shapes[s].clear();
+        for (const ir::Dim& dim : p.slots[s].dims) c_.shapes[s].push_back(dim.substitute(values).value());
+        if (std::any_of(c_.shapes[s].begin(), c_.shapes[s].end(), [](int64_t d) { return d < 0; }))
+          throw InputError("the inputs are too small for the model: '{}' would be {}", p.slots[s].name,
+                           describe(p.slots[s].dtype, c_.shapes[s]));
+        c_.numbers[s] = numbers_of(p.slots[s], shape_of(s), values);
+      }
+      c_.symbols = std::move(values);
+    }
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      const auto s = static_cast<size_t>(p.inputs[i]);
+      if (p.slots[s].dims.empty() || inputs_[i].shape() == c_.shapes[s]) continue;
+      const Slot& slot = p.slots[s];
+      throw InputError("input '{}' is {}: a {} is expected", slot.name, describe(slot.dtype, inputs_[i].shape()),
+                       describe(slot.dtype, c_.shapes[s]));
+    }
+  }
+
   /// The caller's memory, or where that is not aligned a block of ours that lives as long as the context.
   void* aligned(int root, void* data) {
     return reinterpret_cast<uintptr_t>(data) % kAlignment == 0 ? data : staged(root);
@@ -116,7 +248,10 @@ class Run {
 
   void* staged(int root) {
     MemoryBlock& block = c_.staging[static_cast<size_t>(root)];
-    if (block.bytes() == 0) block = MemoryBlock(e_.program.slots[static_cast<size_t>(root)].bytes);
+    if (block.bytes() == 0) {
+      block = MemoryBlock(e_.program.slots[static_cast<size_t>(root)].bytes);
+      if (c_.littered) litter(block);
+    }
     return block.data();
   }
 
@@ -152,8 +287,8 @@ class Run {
         continue;
       }
       void* given = const_cast<uint8_t*>(inputs_[i].raw());
-      void* used = shared ? staged(s) : aligned(s, given);
-      if (used != given) std::memcpy(used, given, inputs_[i].bytes());
+      void* used = shared || inputs_[i].shape() != slot.shape ? staged(s) : aligned(s, given);
+      if (used != given) put(slot, inputs_[i], static_cast<uint8_t*>(used));
       c_.memory[static_cast<size_t>(s)] = used;
     }
   }
@@ -168,11 +303,16 @@ class Run {
       const Slot& slot = p.slots[s];
       if (slot.dynamic) continue;
       check_apart(i);
-      if (!outputs_[i]) outputs_[i] = ir::Tensor(slot.dtype, slot.shape);
-      check_boundary(slot, outputs_[i], "output");
+      const auto& shape = shape_of(s);
+      if (!outputs_[i]) outputs_[i] = ir::Tensor(slot.dtype, shape);
+      if (slot.dims.empty() || outputs_[i].dtype() != slot.dtype) check_boundary(slot, outputs_[i], "output");
+      else if (outputs_[i].shape() != shape)
+        throw InputError("output '{}' is {}: a {} is expected for these inputs", slot.name,
+                         describe(outputs_[i].dtype(), outputs_[i].shape()), describe(slot.dtype, shape));
       const int root = e_.root[s];
       if (e_.output_owner[static_cast<size_t>(root)] == static_cast<int>(i))
-        c_.memory[static_cast<size_t>(root)] = aligned(root, outputs_[i].raw());
+        c_.memory[static_cast<size_t>(root)] =
+            shape == p.slots[static_cast<size_t>(root)].shape ? aligned(root, outputs_[i].raw()) : staged(root);
     }
   }
 
@@ -191,6 +331,12 @@ class Run {
     const int root = e_.root[static_cast<size_t>(s)];
     if (e_.constants[static_cast<size_t>(root)] && slot.dynamic) return e_.constants[static_cast<size_t>(root)];
     if (slot.dynamic) return c_.dynamic[static_cast<size_t>(s)];
+    if (c_.numbers[static_cast<size_t>(s)]) return c_.numbers[static_cast<size_t>(s)];
+    if (shape_of(static_cast<size_t>(s)) != slot.shape) {
+      ir::Tensor live(slot.dtype, shape_of(static_cast<size_t>(s)));
+      take(slot, static_cast<const uint8_t*>(c_.memory[static_cast<size_t>(root)]), live);
+      return live;
+    }
     return {slot.dtype, slot.shape, ir::wrap(c_.memory[static_cast<size_t>(root)], slot.bytes)};
   }
 
@@ -208,11 +354,12 @@ class Run {
         c_.dynamic[static_cast<size_t>(s)] = results[o];
         continue;
       }
-      RT_CHECK(results[o].dtype() == slot.dtype && results[o].shape() == slot.shape,
+      const auto& shape = shape_of(static_cast<size_t>(s));
+      RT_CHECK(results[o].dtype() == slot.dtype && results[o].shape() == shape,
                "node '{}' gave {} where {} was planned", node.name, describe(results[o].dtype(), results[o].shape()),
-               describe(slot.dtype, slot.shape));
-      ir::Tensor target = view(s);
-      if (target.raw() != results[o].raw()) std::memcpy(target.raw(), results[o].raw(), target.bytes());
+               describe(slot.dtype, shape));
+      auto* target = static_cast<uint8_t*>(c_.memory[static_cast<size_t>(e_.root[static_cast<size_t>(s)])]);
+      if (target != results[o].raw()) put(slot, results[o], target);
     }
   }
 

@@ -23,11 +23,15 @@ class Assembler {
         jobs.push_back({&work_.tasks[t].variants[choices_[t].variant].kernel, &choices_[t].schedule});
       program_.code.push_back(codegen.compile(jobs));
     }
-    program_.graph = std::make_shared<ir::Graph>(work_.graph->clone());
+    auto kept = std::make_shared<ir::Graph>(work_.graph->clone());
+    for (const auto& [v, dims] : work_.dims)
+      if (!kept->value(v).constant) kept->value(v).type = ir::Type::tensor(kept->type(v).dtype(), dims);
+    program_.graph = std::move(kept);
     const auto& graph = *work_.graph;
     for (ir::ValueId v : graph.inputs) program_.inputs.push_back(slot_of(v));
     for (size_t g = 0; g < work_.partition.groups.size(); ++g) add_step(g);
     for (ir::ValueId v : graph.outputs) program_.outputs.push_back(slot_of(v));
+    program_.symbols = work_.symbols;
     runtime::plan_memory(program_);
     return std::optional(std::move(program_));
   }
@@ -48,12 +52,16 @@ class Assembler {
       slot.shape = value.constant->shape();
       slot.bytes = value.constant->bytes();
       slot.dynamic = slot.dtype == ir::DType::string;
+      if (const auto dims = work_.dims.find(v); dims != work_.dims.end()) slot.dims = dims->second;
+      if (const auto numbers = work_.numbers.find(v); numbers != work_.numbers.end()) slot.numbers = numbers->second;
+      if (const auto steps = work_.steps.find(v); steps != work_.steps.end()) slot.steps = steps->second;
     } else {
       slot.kind = std::count(graph.inputs.begin(), graph.inputs.end(), v) > 0 ? runtime::Slot::Kind::input
                   : graph.is_output(v)                                        ? runtime::Slot::Kind::output
                                                                               : runtime::Slot::Kind::temporary;
       if (value.type.is_static() && slot.dtype != ir::DType::string) {
         slot.shape = ir::static_values(value.type.shape());
+        if (const auto dims = work_.dims.find(v); dims != work_.dims.end()) slot.dims = dims->second;
         const auto layout = work_.layouts.find(v);
         slot.layout = layout == work_.layouts.end() ? kernel::Layout::row_major(slot.shape) : layout->second;
         slot.bytes = ir::byte_size(slot.dtype, static_cast<size_t>(slot.layout.size()));
@@ -136,6 +144,7 @@ class Assembler {
         step.slots.push_back(packed_slot(v, compiled.layouts[b], compiled.buffer_bytes[b]));
       else step.slots.push_back(slot_of(v));
     }
+    step.parameters = kernel.parameters;
     step.flops = kernel::cost(kernel).operations;
     step.direct_flops = task.direct_flops;
     step.bytes = task.bytes;

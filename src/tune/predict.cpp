@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernel/analysis.h"
+#include "kernel/register_tile.h"
 
 namespace rooftune::tune {
 namespace {
@@ -13,7 +14,6 @@ using namespace kernel;
 
 // One core of a present-day server CPU; only ratios matter.
 constexpr double kClock = 3e9;
-constexpr double kInFlight[] = {8, 10};  // multiply-adds in flight that hide their latency, at one and at two a cycle
 constexpr std::array<double, 3> kBytesPerCycle = {32, 12, 5};  // from L2, from L3 (per core), from memory (of one core)
 constexpr double kMemoryShare = 3;                             // cores that together draw all of the memory's bandwidth
 constexpr double kTurn = 2;                                    // cycles of a loop's turn
@@ -169,7 +169,7 @@ double compute_cycles(const Stage& stage, const Nest& nest, const Machine& machi
   double cycles = 0;
   if (is_contraction(stage)) {
     cycles = std::max({unrolled / machine.fmas, loads,
-                       kInFlight[machine.fmas > 1 ? 1 : 0] / machine.fmas * unrolled / std::max(accumulators, 1.0)});
+                       in_flight(machine.fmas) / machine.fmas * unrolled / std::max(accumulators, 1.0)});
     if (accumulators > machine.registers - 2) cycles += 2 * (accumulators - machine.registers + 2);  // spills
   } else {
     cycles = std::max({unrolled * std::max(arithmetic, 1.0) * 0.5 / machine.fmas, loads * 0.5,

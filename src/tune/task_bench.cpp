@@ -88,6 +88,7 @@ struct Candidate {
   const kernel::Kernel* kernel = nullptr;
   const codegen::CompiledKernel* compiled = nullptr;
   std::vector<std::pair<PhaseFunction, int64_t>> phases, prepare;
+  std::vector<int64_t> parameters;           // at the largest size
   std::vector<void*> exact;                  // pointers to the data themselves
   std::vector<void*> pointers;               // as of the next run
   std::vector<std::pair<int, size_t>> cold;  // buffers that rotate, and their bytes
@@ -220,6 +221,8 @@ class Bench {
       c.owned.emplace_back(std::max<size_t>(c.compiled->buffer_bytes[static_cast<size_t>(b)], 64));
       c.exact[static_cast<size_t>(b)] = c.owned.back().data();
     }
+    for (const auto& p : c.kernel->parameters) c.parameters.push_back(p.max());
+    c.exact.push_back(c.parameters.data());
     c.pointers = c.exact;
   }
 

@@ -13,6 +13,7 @@
 #include "kernel/space.h"
 #include "passes/lower_group.h"
 #include "runtime/executable.h"
+#include "tune/sizes.h"
 
 namespace rooftune::tune {
 
@@ -49,12 +50,21 @@ struct Workload {
   std::vector<std::string> why_reference;                   // where there is no lowering
   std::map<std::string, std::vector<std::string>> unfused;  // by name of the group: what was not fused into it and why
   std::vector<std::vector<ir::ValueId>> values_of_group;    // per kernel buffer the graph's value
+  std::vector<ir::Dim> symbols;                             // of a model with free dimensions
+  std::map<ir::ValueId, ir::Shape> dims;                    // of the values whose shape depends on them
+  // Integer constants whose elements do, where a reference reads them: element by element (the shape that a Reshape is
+  // given), or (numbers that count) the first element and the steps along each dim.
+  std::map<ir::ValueId, std::vector<ir::Dim>> numbers, steps;
   std::shared_ptr<PackedConstants> packed = std::make_shared<PackedConstants>();
 };
 
 /// Partitions a graph, chooses layouts and collects tasks. `fuse` false: every node is a group of its own, everything
 /// row-major, direct algorithms only (the baseline).
 Workload make_workload(ir::Graph optimised, const kernel::Machine& machine, bool fuse = true);
+/// The same for a model with free dimensions, given as it is at each of the sizes. InputError naming the first difference
+/// where the models differ in more than sizes.
+Workload make_workload(std::vector<ir::Graph> optimised, const Sizes& sizes, const kernel::Machine& machine,
+                       bool fuse = true);
 
 /// The analytical choice for a task.
 Choice first_choice(const Task& task, const kernel::Machine& machine);

@@ -1,6 +1,7 @@
 #include "verify/inputs.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <map>
 #include <optional>
@@ -220,17 +221,43 @@ InputGenerator::InputGenerator(const Graph& graph, uint64_t seed) : seed_(seed) 
     if (!type.is_tensor())
       throw InputError("input '{}' is a {}: random inputs are made for tensors only", graph.value(v).name,
                        type.to_string());
-    if (!type.is_static())
-      throw InputError("input '{}' is {}: random inputs need every dimension fixed (--dim name=n)", graph.value(v).name,
-                       type.to_string());
+    if (!type.has_rank())
+      throw InputError("input '{}' is {}: random inputs need a known rank", graph.value(v).name, type.to_string());
+    for (const auto& dim : type.shape()) {
+      if (dim.max() > INT32_MAX)
+        throw InputError(
+            "input '{}' is {}: random inputs need every dimension fixed or bounded (--dim name=n or lo..hi)",
+            graph.value(v).name, type.to_string());
+      if (const auto names = dim.symbols(); names.size() == 1 && dim == ir::Dim::symbol(names[0], dim.min(), dim.max()))
+        symbols_.emplace(names[0], dim);
+    }
     inputs_.push_back({type, infer_range(graph, v)});
   }
 }
 
+void InputGenerator::set_sizes(const std::map<std::string, ir::Dim>& sizes) {
+  for (const auto& [name, symbol] : symbols_) {
+    const auto given = sizes.find(name);
+    sizes_[name] = given == sizes.end() ? ir::Dim(symbol.max()) : given->second;
+  }
+}
+
+void InputGenerator::draw_sizes() {
+  for (const auto& [name, symbol] : symbols_) {
+    const auto lo = std::max<int64_t>(1, symbol.min());
+    std::uniform_real_distribution<double> exponent(std::log(static_cast<double>(lo)),
+                                                    std::log(static_cast<double>(symbol.max() + 1)));
+    sizes_[name] = std::clamp(static_cast<int64_t>(std::exp(exponent(random_))), lo, symbol.max());
+  }
+}
+
 std::vector<ir::Tensor> InputGenerator::next() {
+  if (sizes_.empty()) set_sizes({});
   std::vector<ir::Tensor> tensors;
   for (const Input& input : inputs_) {
-    tensors.emplace_back(input.type.dtype(), ir::static_values(input.type.shape()));
+    std::vector<int64_t> shape;
+    for (const auto& dim : input.type.shape()) shape.push_back(dim.substitute(sizes_).value());
+    tensors.emplace_back(input.type.dtype(), std::move(shape));
     fill(tensors.back(), input.range, random_);
   }
   return tensors;

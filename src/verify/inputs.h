@@ -2,6 +2,7 @@
 // an input means is read off the operators that use it.
 #pragma once
 #include <cstdint>
+#include <map>
 #include <random>
 #include <string>
 #include <vector>
@@ -28,11 +29,15 @@ InputRange infer_range(const ir::Graph& graph, ir::ValueId input);
 
 class InputGenerator {
  public:
-  /// Seed 0: a fresh one from the system. The graph's input types must be static (InputError naming the input and its
-  /// free dimension).
+  /// Seed 0: a fresh one from the system. Dimensions of the graph's inputs must be static or bounded (InputError naming the
+  /// input and its free dimension); a bounded one has its largest size.
   explicit InputGenerator(const ir::Graph& graph, uint64_t seed = 0);
   uint64_t seed() const { return seed_; }
   std::vector<ir::Tensor> next();  // in the order of graph.inputs
+  /// Other sizes of free dimensions for the next tensors: random ones within the bounds, small ones as likely as large ones
+  /// (log-uniform), or those given, and the largest of the others.
+  void draw_sizes();
+  void set_sizes(const std::map<std::string, ir::Dim>& sizes);
 
  private:
   struct Input {
@@ -42,6 +47,7 @@ class InputGenerator {
   uint64_t seed_;
   std::mt19937_64 random_;
   std::vector<Input> inputs_;
+  std::map<std::string, ir::Dim> symbols_, sizes_;
 };
 
 }  // namespace rooftune::verify

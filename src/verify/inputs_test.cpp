@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <set>
 
 #include "base/error.h"
 
@@ -172,10 +173,33 @@ TEST(Inputs, FreeDimensionsAndSequencesAreNamed) {
     }
     return "";
   };
-  EXPECT_EQ(message(m.g), "input 'x' is f32[1,seq]: random inputs need every dimension fixed (--dim name=n)");
+  EXPECT_EQ(message(m.g),
+            "input 'x' is f32[1,seq]: random inputs need every dimension fixed or bounded (--dim name=n or lo..hi)");
   Model s;
   s.g.add_input("list", Type::sequence(Type::tensor(DType::f32)));
   EXPECT_NE(message(s.g).find("input 'list'"), std::string::npos);
+}
+
+TEST(Inputs, FreeDimensionsHaveTheirLargestSizeUntilOthersAreDrawn) {
+  const auto batch = ir::Dim::symbol("batch", 2, 5), seq = ir::Dim::symbol("seq", 1, 64);
+  Model m;
+  m.g.add_input("x", Type::tensor(DType::f32, ir::Shape{batch, seq, ir::Dim(3)}));
+  m.g.add_input("y", Type::tensor(DType::f32, ir::Shape{seq * 2, batch}));
+  InputGenerator generator(m.g);
+  EXPECT_EQ(generator.next()[0].shape(), (std::vector<int64_t>{5, 64, 3}));
+  std::set<int64_t> lengths;
+  for (int i = 0; i < 40; ++i) {
+    generator.draw_sizes();
+    const auto tensors = generator.next();
+    const auto &x = tensors[0].shape(), &y = tensors[1].shape();
+    EXPECT_TRUE(x[0] >= 2 && x[0] <= 5 && x[1] >= 1 && x[1] <= 64 && x[2] == 3);
+    EXPECT_EQ(y, (std::vector<int64_t>{2 * x[1], x[0]}));
+    lengths.insert(x[1]);
+  }
+  EXPECT_GT(lengths.size(), 5u);
+  EXPECT_LT(*lengths.begin(), 8);  // small ones are as likely as large ones
+  generator.set_sizes({{"seq", 7}});
+  EXPECT_EQ(generator.next()[0].shape(), (std::vector<int64_t>{5, 7, 3}));
 }
 
 TEST(Inputs, LengthsAndPositionsStayInside) {

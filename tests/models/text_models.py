@@ -14,6 +14,13 @@ class Transformer(Builder):
         """`parameters(name, shape)` gives the array of a parameter."""
         super().__init__(name)
         self.hidden, self.heads, self.parameters = hidden, heads, parameters
+        self.rows = [1, SEQUENCE]                                     # shape of the token ids
+
+    def token_types(self):
+        return self.constant(np.zeros((1, SEQUENCE), np.int64))
+
+    def places(self):
+        return self.constant(np.arange(SEQUENCE, dtype=np.int64)[None])
 
     def param(self, name, *shape):
         return self.weight(name, self.parameters(name, shape))
@@ -57,17 +64,43 @@ class Transformer(Builder):
         return self.op("Mul", self.op("Mul", x, self.f32(0.5)), t)
 
 
+class FreeTransformer(Transformer):
+    """Of any batch and sequence length: shapes are asked for as exporters do."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.rows = ["batch", "seq"]
+
+    def dim(self, x, axis):
+        return self.op("Slice", self.op("Shape", x), self.i64(axis), self.i64(axis + 1), self.i64(0))
+
+    def token_types(self):
+        return self.input("token_type_ids", np.int64, self.rows)
+
+    def places(self):
+        """As transformers has them: the first of a table."""
+        table = self.constant(np.arange(512, dtype=np.int64)[None])
+        return self.op("Slice", table, self.i64(0), self.dim("input_ids", 1), self.i64(1))
+
+    def split_heads(self, x, transposed=False):
+        shape = self.op("Concat", self.dim(x, 0), self.dim(x, 1), self.i64(self.heads, self.hidden // self.heads), axis=0)
+        return self.op("Transpose", self.op("Reshape", x, shape), perm=[0, 2, 3, 1] if transposed else [0, 2, 1, 3])
+
+    def merge_heads(self, x):
+        x = self.op("Transpose", x, perm=[0, 2, 1, 3])
+        return self.op("Reshape", x, self.op("Concat", self.dim(x, 0), self.dim(x, 1), self.i64(self.hidden), axis=0))
+
+
 def bert(b, layers, intermediate, vocabulary, epsilon):
     """Adds BertModel without its pooler; returns (last hidden state [1, S, H], attention mask)."""
-    ids = b.input("input_ids", np.int64, [1, SEQUENCE])
-    mask = b.input("attention_mask", np.int64, [1, SEQUENCE])
+    ids = b.input("input_ids", np.int64, b.rows)
+    mask = b.input("attention_mask", np.int64, b.rows)
     e = "embeddings."
     with b.scope("embeddings"):
         words = b.op("Gather", b.param(e + "word_embeddings.weight", vocabulary, b.hidden), ids, axis=0)
         kinds = b.op("Gather", b.param(e + "token_type_embeddings.weight", 2, b.hidden),
-                     b.constant(np.zeros((1, SEQUENCE), np.int64)), axis=0)
-        places = b.op("Gather", b.param(e + "position_embeddings.weight", 512, b.hidden),
-                      b.constant(np.arange(SEQUENCE, dtype=np.int64)[None]), axis=0)
+                     b.token_types(), axis=0)
+        places = b.op("Gather", b.param(e + "position_embeddings.weight", 512, b.hidden), b.places(), axis=0)
         x = b.op("Add", b.op("Add", words, kinds), places)
     x = b.layer_norm(x, e + "LayerNorm", epsilon)
     wide = b.op("Cast", b.op("Unsqueeze", mask, b.i64(1, 2)), to=1)
@@ -121,6 +154,14 @@ def bert_base():
     x, _ = bert(b, 12, 3072, 30522, 1e-12)
     ids = np.random.default_rng(0).integers(0, 30522, (1, SEQUENCE))
     return b.finish(x, [1, SEQUENCE, 768]), {"input_ids": ids, "attention_mask": np.ones((1, SEQUENCE), np.int64)}
+
+
+def bert_free():
+    """BERT-base with batch and sequence length free."""
+    b = FreeTransformer("bert_free", 768, 12, seeded)
+    x, _ = bert(b, 12, 3072, 30522, 1e-12)
+    ids = np.random.default_rng(0).integers(0, 30522, (2, 24))
+    return b.finish(x, [*b.rows, 768]), {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
 
 
 def gpt2_small():

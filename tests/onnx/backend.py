@@ -19,7 +19,8 @@ import onnx
 from onnx.backend.base import Backend, BackendRep
 
 ROOT = Path(__file__).resolve().parents[2]
-GROUPS = {"Node", "Simple", "PyTorchConverted", "PyTorchOperator"}  # "Real" ones are downloaded
+OPTIONS = json.loads(os.environ.get("ROOFTUNE_IMPORT_OPTIONS", "{}"))  # more fields of the request
+GROUPS = {"Node", "Simple", "PyTorchConverted", "PyTorchOperator", "Real"}  # the real ones are light: made weights
 
 
 class RooftuneRep(BackendRep):
@@ -47,7 +48,7 @@ class RooftuneRep(BackendRep):
         with tempfile.TemporaryDirectory() as folder:
             source, package = Path(folder) / "model.onnx", Path(folder) / "model.rt"
             onnx.save(model, source)
-            rooftune.call("import", model=source, output=package, threads=1)
+            rooftune.call("import", model=source, output=package, threads=1, **OPTIONS)
             return rooftune.load(package, threads=1)
 
     def run(self, inputs, **kwargs):
@@ -155,4 +156,6 @@ def results(backend, parts=2):
 
 
 if __name__ == "__main__":
-    run_part(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else -1)
+    with tempfile.TemporaryDirectory() as models:
+        os.environ["ONNX_MODELS"] = models  # where the suite writes inputs of its real models
+        run_part(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else -1)

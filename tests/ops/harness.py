@@ -37,6 +37,7 @@ class Case:
     outputs: int = 1
     opset: int = 18
     domain: str = ""
+    domain_version: int = 1
     constants: tuple = ()
     symbolic: tuple = ()
     tolerance: float = 1e-5
@@ -191,7 +192,7 @@ def onnx_model(case):
     node = helper.make_node(case.op, case.names(), case.output_names(), domain=case.domain, **attributes)
     outputs = [onnx.ValueInfoProto(name=n) for n in case.output_names() if n]
     graph = helper.make_graph([node], "case", inputs, outputs, constants)
-    opsets = [helper.make_opsetid("", case.opset)] + ([helper.make_opsetid(case.domain, 1)] if case.domain else [])
+    opsets = [helper.make_opsetid("", case.opset)] + ([helper.make_opsetid(case.domain, case.domain_version)] if case.domain else [])
     return helper.make_model(graph, opset_imports=opsets, ir_version=10), feeds
 
 

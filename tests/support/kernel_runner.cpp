@@ -33,7 +33,8 @@ struct KernelRunner::Impl {
   int file = -1;
   std::vector<ir::Tensor> memory;  // per buffer, in its layout
   std::vector<void*> pointers;
-  std::vector<std::pair<Function, int64_t>> phases;
+  std::vector<std::pair<Function, const codegen::Phase*>> phases;
+  std::vector<int64_t> parameters;
   ir::Tensor workspace, scratch;
 
   Function symbol(const std::string& name) {
@@ -44,7 +45,7 @@ struct KernelRunner::Impl {
 };
 
 KernelRunner::KernelRunner(codegen::Codegen& codegen, const kernel::Kernel& kernel, const kernel::Schedule& schedule,
-                           const std::vector<ir::Tensor>& tensors)
+                           const std::vector<ir::Tensor>& tensors, std::vector<int64_t> parameters)
     : impl_(std::make_unique<Impl>()) {
   auto object = codegen.compile({{&kernel, &schedule}});
   impl_->kernel = kernel;
@@ -63,11 +64,13 @@ KernelRunner::KernelRunner(codegen::Codegen& codegen, const kernel::Kernel& kern
     impl_->memory.push_back(memory);
     impl_->pointers.push_back(impl_->memory.back().raw());
   }
+  impl_->pointers.push_back(nullptr);
+  set_parameters(std::move(parameters));
   impl_->workspace = ir::Tensor(ir::DType::u8, {static_cast<int64_t>(impl_->compiled.workspace_bytes) + 64});
   impl_->scratch = ir::Tensor(ir::DType::u8, {static_cast<int64_t>(impl_->compiled.scratch_bytes) + 64});
   for (const auto& phase : impl_->compiled.prepare_phases)
     impl_->symbol(phase.symbol)(impl_->pointers.data(), impl_->workspace.raw(), impl_->scratch.raw(), 0, phase.tasks);
-  for (const auto& phase : impl_->compiled.phases) impl_->phases.emplace_back(impl_->symbol(phase.symbol), phase.tasks);
+  for (const auto& phase : impl_->compiled.phases) impl_->phases.emplace_back(impl_->symbol(phase.symbol), &phase);
 }
 
 KernelRunner::~KernelRunner() {
@@ -75,9 +78,15 @@ KernelRunner::~KernelRunner() {
   if (impl_->file >= 0) close(impl_->file);
 }
 
+void KernelRunner::set_parameters(std::vector<int64_t> parameters) {
+  impl_->parameters = std::move(parameters);
+  impl_->pointers.back() = impl_->parameters.data();
+}
+
 void KernelRunner::run() {
-  for (const auto& [function, tasks] : impl_->phases)
-    function(impl_->pointers.data(), impl_->workspace.raw(), impl_->scratch.raw(), 0, tasks);
+  for (const auto& [function, phase] : impl_->phases)
+    function(impl_->pointers.data(), impl_->workspace.raw(), impl_->scratch.raw(), 0,
+             phase->tasks_of(impl_->parameters.data()));
 }
 
 std::vector<ir::Tensor> KernelRunner::outputs() const {

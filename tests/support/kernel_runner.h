@@ -16,8 +16,9 @@ class KernelRunner {
  public:
   /// `tensors`: one row-major tensor per input and constant buffer (others empty).
   KernelRunner(codegen::Codegen& codegen, const kernel::Kernel& kernel, const kernel::Schedule& schedule,
-               const std::vector<ir::Tensor>& tensors);
+               const std::vector<ir::Tensor>& tensors, std::vector<int64_t> parameters = {});
   ~KernelRunner();
+  void set_parameters(std::vector<int64_t> parameters);
   void run();                               // all phases on this thread
   std::vector<ir::Tensor> outputs() const;  // row-major, in buffer order
 

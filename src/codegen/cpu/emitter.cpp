@@ -24,6 +24,7 @@ Emitter::Emitter(llvm::Module& module, const kernel::Kernel& kernel, const kerne
       target_(target),
       prefix_(std::move(prefix)) {
   llvm::MDNode* root = llvm::MDNode::get(context_, {llvm::MDString::get(context_, prefix_)});
+  for (const auto& p : kernel_.parameters) parameter_variables_.push_back(variables_.add({p.min(), p.max()}));
   for (const auto& buffer : kernel_.buffers) {
     llvm::Metadata* parts[] = {
         llvm::MDString::get(context_, buffer.name), root,
@@ -32,6 +33,14 @@ Emitter::Emitter(llvm::Module& module, const kernel::Kernel& kernel, const kerne
     llvm::Metadata* access[] = {type, type, parts[2]};
     buffer_tags_.push_back(llvm::MDNode::get(context_, access));
   }
+}
+
+/// Whether the stage, or one computed inside it, has an axis that ends early.
+bool Emitter::ends_early(int s) const {
+  const auto& axes = kernel_.stages[static_cast<size_t>(s)].axes;
+  const auto& inside = attached_[static_cast<size_t>(s)];
+  return std::any_of(axes.begin(), axes.end(), [](const auto& a) { return a.live >= 0; }) ||
+         std::any_of(inside.begin(), inside.end(), [&](int i) { return ends_early(i); });
 }
 
 void Emitter::plan_storage() {
@@ -57,7 +66,7 @@ void Emitter::plan_storage() {
     if (kernel_.buffers[out].role != kernel::Role::temporary) continue;
     if (!plan.layout.axes().empty()) result_.layouts[out] = fit_layout(plan.layout, kernel_.buffers[out].shape);
     // A root stage that reads nothing but constants (or what came of them) is computed once.
-    bool constant = true;
+    bool constant = !ends_early(static_cast<int>(s));
     for (const auto& node : stage.nodes)
       if (node.op == kernel::Op::load)
         constant = constant && (kernel_.buffers[static_cast<size_t>(node.buffer)].role == kernel::Role::constant ||
@@ -85,6 +94,7 @@ void Emitter::plan_storage() {
 
 CompiledKernel Emitter::emit() {
   result_.name = kernel_.name;
+  result_.parameters = static_cast<int>(kernel_.parameters.size());
   plan_storage();
   for (size_t s = 0; s < kernel_.stages.size(); ++s) {
     if (schedule_.stages[s].at_stage >= 0) continue;
@@ -98,7 +108,7 @@ CompiledKernel Emitter::emit() {
 }
 
 Phase Emitter::emit_phase(int stage, const std::string& symbol) {
-  Phase phase{symbol, 1};
+  Phase phase{symbol, 1, {}};
   auto* pointer = b_.getPtrTy();
   auto* i64 = b_.getInt64Ty();
   function_ =
@@ -134,18 +144,33 @@ Phase Emitter::emit_phase(int stage, const std::string& symbol) {
       place.pointer = b_.CreateConstInBoundsGEP1_64(b_.getInt8Ty(), workspace_pointer_, workspace_offset_[i]);
     }
   }
+  if (ends_early(stage)) {
+    auto* slot = b_.CreateConstInBoundsGEP1_64(pointer, function_->getArg(0), kernel_.buffers.size());
+    auto* parameters = b_.CreateLoad(pointer, slot, "parameters");
+    for (size_t p = 0; p < kernel_.parameters.size(); ++p)
+      variable_values_[parameter_variables_[p]] =
+          b_.CreateLoad(i64, b_.CreateConstInBoundsGEP1_64(i64, parameters, p), kernel_.parameters[p].to_string());
+  }
   // The leading parallel loops are one loop over tasks.
   const auto& plan = schedule_.stages[static_cast<size_t>(stage)];
   const auto& axes = kernel_.stages[static_cast<size_t>(stage)].axes;
-  std::vector<int64_t> counts;
+  std::vector<llvm::Value*> counts;
   std::vector<int64_t> rest;
   for (const auto& axis : axes) rest.push_back(axis.extent);
   for (const auto& loop : plan.loops) {
     if (loop.kind != kernel::LoopKind::parallel) break;
+    const auto& axis = axes[static_cast<size_t>(loop.axis)];
     auto& extent = rest[static_cast<size_t>(loop.axis)];
-    counts.push_back((extent + loop.step - 1) / loop.step);
+    const int64_t most = (extent + loop.step - 1) / loop.step;
+    counts.push_back(b_.getInt64(static_cast<uint64_t>(most)));
+    if (axis.live >= 0 && extent == axis.extent) {  // of nested loops over an axis only the outermost ends early
+      phase.live.push_back({most, loop.step, axis.live});
+      auto* turns = b_.CreateUDiv(emit_index(live_of(axis) + Index(loop.step - 1)),
+                                  b_.getInt64(static_cast<uint64_t>(loop.step)));
+      counts.back() = b_.CreateBinaryIntrinsic(llvm::Intrinsic::umin, turns, counts.back());
+    }
     extent = loop.step;
-    phase.tasks *= counts.back();
+    phase.tasks *= most;
   }
   auto* body = llvm::BasicBlock::Create(context_, "task", function_);
   auto* exit = llvm::BasicBlock::Create(context_, "exit", function_);
@@ -153,11 +178,11 @@ Phase Emitter::emit_phase(int stage, const std::string& symbol) {
   b_.SetInsertPoint(body);
   auto* task = b_.CreatePHI(i64, 2, "task");
   task->addIncoming(function_->getArg(3), entry_);
-  int64_t inner = phase.tasks;
-  for (int64_t count : counts) {
-    inner /= count;
-    llvm::Value* index = inner > 1 ? b_.CreateUDiv(task, b_.getInt64(static_cast<uint64_t>(inner))) : task;
-    if (inner * count < phase.tasks) index = b_.CreateURem(index, b_.getInt64(static_cast<uint64_t>(count)));
+  for (size_t i = 0; i < counts.size(); ++i) {
+    llvm::Value* inner = b_.getInt64(1);
+    for (size_t j = i + 1; j < counts.size(); ++j) inner = b_.CreateMul(inner, counts[j]);
+    llvm::Value* index = inner == b_.getInt64(1) ? task : b_.CreateUDiv(task, inner);
+    if (i > 0) index = b_.CreateURem(index, counts[i]);
     task_index_.push_back(index);
   }
   Region whole;
@@ -166,6 +191,7 @@ Phase Emitter::emit_phase(int stage, const std::string& symbol) {
     whole.extent.push_back(axis.extent);
   }
   Nest nest{stage, whole.base, whole.extent, kernel_.stages[static_cast<size_t>(stage)].where};
+  add_live_conditions(nest);
   std::vector<Index> branch_on;
   if (settle(nest, branch_on)) guarded(branch_on, [&] { walk(nest, 0); });
   auto* next = b_.CreateAdd(task, b_.getInt64(1));
@@ -274,6 +300,7 @@ void Emitter::emit_stage(int s, const Region& region) {
     nest.base.emplace_back(0);
     nest.extent.push_back(stage.axes[a].extent);
   }
+  add_live_conditions(nest);
   const auto lane_range = variables_.range(Variables::kLane);
   variables_.set_range(Variables::kLane, {0, 0});
   std::vector<Index> branch_on;

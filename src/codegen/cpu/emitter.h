@@ -67,6 +67,7 @@ class Emitter {
  private:
   // --- emitter.cpp: phases and storage
   void plan_storage();
+  bool ends_early(int stage) const;
   Phase emit_phase(int stage, const std::string& symbol);
   Place make_local(int stage, const Region& region);
   void emit_attached(const Nest& nest, size_t level, bool first_iteration);
@@ -78,6 +79,8 @@ class Emitter {
   void walk_loop(const Nest& nest, size_t level);
   void parallel_loop(const Nest& nest, size_t level);
   void serial_loop(const Nest& nest, size_t level, int64_t first, int64_t count);
+  void live_loop(const Nest& nest, size_t level);
+  void counted_loop(const Nest& nest, size_t level, llvm::Value* count, int64_t most);
   void vector_loop(Nest nest, size_t level);
   void iteration(Nest nest, size_t level, const Index& corner, int64_t extent, bool first_iteration);
   void accumulate(const Nest& nest, size_t level, bool cleared);
@@ -86,6 +89,11 @@ class Emitter {
   void guarded(const std::vector<Index>& conditions, const std::function<void()>& body);
   kernel::Range range_now(const Nest& nest, const Index& index, bool* depends_on_rest);
   Index current(const Nest& nest, const Index& index) const;
+  bool covers_exactly(const kernel::Stage& stage, int axis) const;
+  void add_live_conditions(Nest& nest) const;
+  Index live_of(const kernel::Axis& axis) const {
+    return Index::variable(parameter_variables_[static_cast<size_t>(axis.live)]);
+  }
   const kernel::Stage& stage(const Nest& nest) const { return kernel_.stages[static_cast<size_t>(nest.stage)]; }
   const std::vector<kernel::Loop>& loops(const Nest& nest) const {
     return schedule_.stages[static_cast<size_t>(nest.stage)].loops;
@@ -134,7 +142,8 @@ class Emitter {
   CompiledKernel result_;
 
   Variables variables_;
-  std::vector<int> offset_variables_;  // per axis position: what is left of an axis, for range questions
+  std::vector<int> parameter_variables_;  // per parameter of the kernel
+  std::vector<int> offset_variables_;     // per axis position: what is left of an axis, for range questions
   std::map<int, llvm::Value*> variable_values_;
   std::vector<Place> places_;                         // per buffer, as seen from the current position
   std::vector<std::vector<int>> attached_;            // per stage: the stages computed inside it

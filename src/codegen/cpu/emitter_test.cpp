@@ -1,80 +1,17 @@
-// Any legal schedule gives the interpreter's result: the analytical one and random points of the space, on kernels of
-// every kind, at friendly and at awkward sizes.
-#include <gtest/gtest.h>
-
-#include <cmath>
-#include <random>
-
-#include "kernel/algorithms.h"
-#include "kernel/interpreter.h"
-#include "kernel/rewrites.h"
-#include "kernel/space.h"
-#include "tests/support/kernel_runner.h"
-#include "tests/support/sample_kernels.h"
+// The CPU code generator against the interpreter (tests/support/codegen_check.h), and what only it does.
+#include "tests/support/codegen_check.h"
 
 namespace rooftune {
 namespace {
 
 using namespace kernel;
 
-std::vector<ir::Tensor> random_tensors(const Kernel& kernel, std::mt19937& random) {
-  std::normal_distribution<float> normal;
-  std::vector<ir::Tensor> tensors(kernel.buffers.size());
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    const auto& buffer = kernel.buffers[i];
-    if (buffer.role != Role::input && buffer.role != Role::constant) continue;
-    tensors[i] = ir::Tensor(buffer.dtype, buffer.shape);
-    for (int64_t e = 0; e < tensors[i].size(); ++e) tensors[i].data<float>()[e] = normal(random);
-  }
-  return tensors;
-}
+using testing::machine_of;
+using testing::random_tensors;
+using testing::relative_error;
 
-double relative_error(const ir::Tensor& got, const ir::Tensor& expected) {
-  double difference = 0, norm = 0;
-  for (int64_t i = 0; i < got.size(); ++i) {
-    const double d = static_cast<double>(got.data<float>()[i]) - expected.data<float>()[i];
-    difference += d * d;
-    norm += static_cast<double>(expected.data<float>()[i]) * expected.data<float>()[i];
-    if (std::isnan(d)) return INFINITY;
-  }
-  return std::sqrt(difference / std::max(norm, 1e-30));
-}
-
-Machine machine_of(const codegen::CpuTarget& target) {
-  Machine machine;
-  machine.lanes = target.vector_bits / 32;
-  machine.registers = target.vector_registers;
-  machine.threads = 2;
-  return machine;
-}
-
-/// Checks the analytical schedule and `samples` random ones against the interpreter.
-void check(const Kernel& original, int samples = 6, const std::string& algorithm = "direct") {
-  std::mt19937 random(std::random_device{}());
-  auto codegen = codegen::cpu_codegen(testing::host_target());
-  const Machine machine = machine_of(testing::host_target());
-  auto tensors = random_tensors(original, random);
-  const auto expected = interpret(original, tensors);
-  std::optional<Kernel> rewritten;
-  for (const auto& a : algorithms())
-    if (a.name == algorithm) rewritten = a.rewrite(original, machine);
-  ASSERT_TRUE(rewritten) << algorithm << " does not apply to " << original.name;
-  const Kernel& kernel = *rewritten;
-  tensors.resize(kernel.buffers.size());
-  for (int i = 0; i <= samples; ++i) {
-    Point point;
-    if (i > 0)
-      for (const auto& d : decisions(kernel, machine)) point[d.name] = d.values[random() % d.values.size()];
-    const Schedule schedule = make_schedule(kernel, machine, point);
-    const std::string text = print(kernel) + print(kernel, schedule);
-    ASSERT_EQ(why_illegal(kernel, schedule), "") << text;
-    testing::KernelRunner runner(*codegen, kernel, schedule, tensors);
-    runner.run();
-    runner.run();  // nothing of the first run may linger
-    const auto got = runner.outputs();
-    ASSERT_EQ(got.size(), expected.size());
-    for (size_t o = 0; o < got.size(); ++o) EXPECT_LT(relative_error(got[o], expected[o]), 3e-6) << text;
-  }
+void check(const Kernel& kernel, int samples = 6, const std::string& algorithm = "direct") {
+  testing::check_codegen(*codegen::cpu_codegen(testing::host_target()), kernel, samples, algorithm);
 }
 
 TEST(Emitter, Gemm) {

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "codegen/cpu/emitter.h"
+#include "kernel/nodes.h"
 
 namespace rooftune::codegen {
 
@@ -32,6 +33,21 @@ size_t accumulation_level(const kernel::Stage& stage, const std::vector<kernel::
 
 int power_of_two(int64_t n) { return static_cast<int>(std::bit_ceil(static_cast<uint64_t>(n))); }
 
+/// In conditions: a parameter of the kernel, by number.
+constexpr int kParameter = 1 << 20;
+
+/// Point `axis` is live.
+Index live_condition(int axis, int parameter) {
+  return Index::variable(kParameter + parameter) - Index(1) - Index::variable(axis);
+}
+
+/// Whether a condition depends on what a stage reduces over.
+bool of_reduction(const kernel::Stage& stage, const Index& condition) {
+  for (int a = stage.spatial; a < static_cast<int>(stage.axes.size()); ++a)
+    if (condition.uses(a)) return true;
+  return false;
+}
+
 /// The nominal width of a stage's vector loop: the enclosing loop's step, else the whole extent.
 int nominal_width(const std::vector<kernel::Loop>& loops, size_t level, int64_t whole) {
   for (size_t i = level; i-- > 0;)
@@ -43,15 +59,34 @@ int nominal_width(const std::vector<kernel::Loop>& loops, size_t level, int64_t 
 
 Index Emitter::current(const Nest& nest, const Index& index) const {
   return simplify(index.substitute([&](int axis) {
+    if (axis >= kParameter) return Index::variable(parameter_variables_[static_cast<size_t>(axis - kParameter)]);
     return axis < kernel::kNodeVariable ? nest.base[static_cast<size_t>(axis)] : Index::variable(axis);
   }),
                   variables_.range_of());
+}
+
+/// Where a stage must not go beyond what is live: along reductions, and where memory there would be taken for an index.
+bool Emitter::covers_exactly(const kernel::Stage& s, int axis) const {
+  if (axis >= s.spatial) return true;
+  for (const auto& node : s.nodes)
+    for (const auto& index : node.indices)
+      if (!kernel::node_variables(index).empty()) return true;
+  return false;
+}
+
+void Emitter::add_live_conditions(Nest& nest) const {
+  const auto& s = stage(nest);
+  for (int a = 0; a < static_cast<int>(s.axes.size()); ++a) {
+    const auto& axis = s.axes[static_cast<size_t>(a)];
+    if (axis.live >= 0 && covers_exactly(s, a)) nest.conditions.push_back(live_condition(a, axis.live));
+  }
 }
 
 kernel::Range Emitter::range_now(const Nest& nest, const Index& index, bool* depends_on_rest) {
   bool rest = false;
   while (offset_variables_.size() < nest.base.size()) offset_variables_.push_back(variables_.add({0, 0}));
   Index e = index.substitute([&](int axis) -> Index {
+    if (axis >= kParameter) return Index::variable(parameter_variables_[static_cast<size_t>(axis - kParameter)]);
     const auto a = static_cast<size_t>(axis);
     if (nest.extent[a] == 1) return nest.base[a];
     rest = true;
@@ -101,11 +136,7 @@ void Emitter::walk(const Nest& nest, size_t level) {
     if (level == first && first < local) {  // an outer reduction loop: results wait in memory
       Nest clear = nest;
       clear.mode = Nest::Mode::clear;
-      std::erase_if(clear.conditions, [&](const Index& c) {
-        std::vector<int> used;
-        c.collect_variables(used);
-        return std::any_of(used.begin(), used.end(), [&](int a) { return a >= stage(nest).spatial; });
-      });
+      std::erase_if(clear.conditions, [&](const Index& c) { return of_reduction(stage(nest), c); });
       walk(clear, level);
     }
     if (level == local) return accumulate(nest, level, first == local);
@@ -146,11 +177,7 @@ void Emitter::accumulate(const Nest& nest, size_t level, bool cleared) {
   inner.local = allocate_stack(llvm_type(type), elements);
   inner.local_lanes = width;
   Nest outside = inner;
-  std::erase_if(outside.conditions, [&](const Index& c) {
-    std::vector<int> used;
-    c.collect_variables(used);
-    return std::any_of(used.begin(), used.end(), [&](int a) { return a >= s.spatial; });
-  });
+  std::erase_if(outside.conditions, [&](const Index& c) { return of_reduction(s, c); });
   outside.mode = cleared ? Nest::Mode::clear_local : Nest::Mode::load_local;
   walk(outside, level);
   if (level == all.size()) leaf(inner);
@@ -174,6 +201,7 @@ void Emitter::walk_loop(const Nest& nest, size_t level) {
         iteration(nest, level, nest.base[axis] + Index(i * loop.step), loop.step, i == 0);
       break;
     case LoopKind::serial: {
+      if (stage(nest).axes[axis].live >= 0) return live_loop(nest, level);
       int64_t first = 0;
       bool slides = false;
       for (int s : attached_[static_cast<size_t>(nest.stage)]) {
@@ -244,6 +272,63 @@ void Emitter::serial_loop(const Nest& nest, size_t level, int64_t first, int64_t
   counter->addIncoming(next, b_.GetInsertBlock());
   auto* done = llvm::BasicBlock::Create(context_, "end", function_);
   b_.CreateCondBr(b_.CreateICmpSLT(next, b_.getInt64(static_cast<uint64_t>(first + count))), body, done);
+  b_.SetInsertPoint(done);
+}
+
+/// A serial loop over an axis that ends early. Its turns are whole steps: what lies beyond the end in the last of them is
+/// computed along (nobody reads it), or where it must not be (covers_exactly) masked in a copy of the last turn.
+void Emitter::live_loop(const Nest& nest, size_t level) {
+  const auto& all = loops(nest);
+  const auto& loop = all[level];
+  const auto axis = static_cast<size_t>(loop.axis);
+  const int64_t step = loop.step;
+  const int64_t full = nest.extent[axis] / step, tail = nest.extent[axis] % step;
+  const auto& live = stage(nest).axes[axis];
+  const Index rest = live_of(live) - nest.base[axis];  // elements from here on that are live; may be below 0
+  const bool exact = covers_exactly(stage(nest), loop.axis);
+  bool walked_inside = false;  // by another loop that ends early by itself
+  for (size_t i = level + 1; i < all.size(); ++i)
+    walked_inside = walked_inside || (all[i].axis == loop.axis && all[i].kind == LoopKind::serial);
+
+  Nest proven = nest;
+  const bool masked = exact && !walked_inside && step > 1;
+  if (exact && !walked_inside) std::erase(proven.conditions, live_condition(loop.axis, live.live));
+  auto* zero = b_.getInt64(0);
+  auto* turns =
+      b_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, emit_index(masked ? rest : rest + Index(step - 1)), zero);
+  turns = b_.CreateUDiv(turns, b_.getInt64(static_cast<uint64_t>(step)));
+  turns = b_.CreateBinaryIntrinsic(llvm::Intrinsic::umin, turns, b_.getInt64(static_cast<uint64_t>(full)));
+  if (full > 0) counted_loop(proven, level, turns, full);
+  if (masked && full > 0) {
+    // At `turns`, if that is no whole step any more.
+    const int variable = variables_.add({0, full - 1});
+    variable_values_[variable] = turns;
+    const Index done = Index::variable(variable);
+    guarded({Index(full - 1) - done, rest - done * step - Index(1)},
+            [&] { iteration(nest, level, nest.base[axis] + done * step, step, false); });
+  }
+  if (tail > 0)
+    guarded({rest - Index(full * step + 1)},
+            [&] { iteration(nest, level, nest.base[axis] + Index(full * step), tail, false); });
+}
+
+/// `count` (of at most `most`) turns of a loop.
+void Emitter::counted_loop(const Nest& nest, size_t level, llvm::Value* count, int64_t most) {
+  const auto& loop = loops(nest)[level];
+  const auto axis = static_cast<size_t>(loop.axis);
+  auto* before = b_.GetInsertBlock();
+  auto* body = llvm::BasicBlock::Create(context_, "loop", function_);
+  auto* done = llvm::BasicBlock::Create(context_, "end", function_);
+  b_.CreateCondBr(b_.CreateICmpSGT(count, b_.getInt64(0)), body, done);
+  b_.SetInsertPoint(body);
+  auto* counter = b_.CreatePHI(b_.getInt64Ty(), 2, stage(nest).axes[axis].name);
+  counter->addIncoming(b_.getInt64(0), before);
+  const int variable = variables_.add({0, most - 1});
+  variable_values_[variable] = counter;
+  iteration(nest, level, nest.base[axis] + Index::variable(variable) * loop.step, loop.step, false);
+  auto* next = b_.CreateAdd(counter, b_.getInt64(1), "", true, true);
+  counter->addIncoming(next, b_.GetInsertBlock());
+  b_.CreateCondBr(b_.CreateICmpSLT(next, count), body, done);
   b_.SetInsertPoint(done);
 }
 

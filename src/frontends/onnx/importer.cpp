@@ -47,8 +47,8 @@ class Importer {
     check_version();
     collect_symbols();
     opsets_ = read_opsets(model_.opset_import(), "the model");
-    if (!opsets_.count(""))
-      throw InputError("opset_import names no version of ai.onnx; {} to {} are accepted", kOldestOpset, kNewestOpset);
+    if (opsets_.empty())
+      throw InputError("opset_import is empty; versions {} to {} of ai.onnx are accepted", kOldestOpset, kNewestOpset);
     for (const auto& f : model_.functions()) add_function(f);
     if (!model_.has_graph()) throw InputError("the model has no graph");
     Graph g;
@@ -248,10 +248,15 @@ class Importer {
 
     if (const auto f = functions_.find({n.domain, n.op, proto.overload()}); f != functions_.end())
       return inline_function(*f->second, scope, proto, n);
+    if (n.domain == "com.microsoft.nchwc")
+      throw InputError(
+          "{}: its layout fits one machine only; let onnxruntime write the model with ORT_ENABLE_EXTENDED instead of "
+          "ORT_ENABLE_ALL",
+          describe(proto));
     const auto version = scope.opsets->find(n.domain);
     if (version == scope.opsets->end())
       throw InputError("{}: domain '{}' is not in opset_import", describe(proto), n.domain);
-    n.since_version = version->second;
+    n.since_version = n.domain.empty() ? form_of(n, version->second) : version->second;
     if (n.domain.empty() && n.since_version < kModernOpset) upgrade(*scope.graph, std::move(n));
     else scope.graph->add_node(std::move(n));
   }

@@ -207,12 +207,52 @@ void upgrade_softmax(Graph& g, Node node) {
   g.add_node(std::move(node));
 }
 
+/// The first Scan runs its body for each item of a batch by itself: a scan over the batch, states included, whose body is
+/// the Scan of today.
+void upgrade_scan(Graph& g, Node node) {
+  if (node.input(0) != kNone) throw InputError("{}: sequence_lens is not supported", node.label());
+  const std::shared_ptr<Graph> body = node.attr_graph("body");
+  if (!body) throw InputError("{}: its body is missing", node.label());
+  if (!node.inputs.empty()) node.inputs.erase(node.inputs.begin());
+  const auto count = static_cast<int64_t>(node.inputs.size());
+  const int64_t scanned = node.attr_int("num_scan_inputs", 0);
+  if (scanned < 1 || scanned > count || body->inputs.size() != node.inputs.size() ||
+      body->outputs.size() != node.outputs.size())
+    throw InputError("{}: its {} inputs and {} outputs do not fit num_scan_inputs={} and a body of {} and {}",
+                     node.label(), count, node.outputs.size(), scanned, body->inputs.size(), body->outputs.size());
+  auto item = std::make_shared<Graph>();
+  item->name = body->name + "_item";
+  Node inner;
+  inner.op = "Scan";
+  inner.since_version = kModernOpset;
+  inner.attributes = {{"num_scan_inputs", scanned}, {"body", body}};
+  if (const auto directions = node.attributes.find("directions"); directions != node.attributes.end())
+    inner.attributes["scan_input_directions"] = directions->second;
+  for (const ValueId v : body->inputs) inner.inputs.push_back(item->add_input(body->value(v).name, Type()));
+  for (const ValueId v : body->outputs) inner.outputs.push_back(item->add_value(body->value(v).name, Type()));
+  item->outputs = inner.outputs;
+  for (ValueId& outer : body->captures_outer) {
+    const ValueId own = item->add_value(g.value(outer).name, g.type(outer));
+    item->captures_inner.push_back(own);
+    item->captures_outer.push_back(outer);
+    outer = own;
+  }
+  item->add_node(std::move(inner));
+  node.since_version = kModernOpset;
+  node.attributes = {{"num_scan_inputs", count}, {"body", std::move(item)}};
+  g.add_node(std::move(node));
+}
+
 }  // namespace
+
+int form_of(const Node& node, int model_opset) {
+  constexpr int kLayerNormalization = 17;
+  return node.op == "LayerNormalization" ? std::max(model_opset, kLayerNormalization) : model_opset;
+}
 
 void upgrade(Graph& g, Node node) {
   const int version = node.since_version;
-  if (node.op == "Scan" && version < 9)
-    throw InputError("{}: Scan is supported from opset 9 on, the model has {}", node.label(), version);
+  if (node.op == "Scan" && version < 9) return upgrade_scan(g, std::move(node));
   if (node.op == "BatchNormalization" && node.attr_int("spatial", 1) == 0)
     throw InputError("{}: spatial=0 is not supported", node.label());
   move_attributes(g, node);

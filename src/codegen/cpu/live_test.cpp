@@ -1,0 +1,181 @@
+// Axes that end early: any schedule gives the interpreter's result for any parameters, whatever lies beyond the end of
+// what is live.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+
+#include "kernel/algorithms.h"
+#include "kernel/interpreter.h"
+#include "kernel/rewrites.h"
+#include "tests/support/kernel_runner.h"
+#include "tests/support/sample_kernels.h"
+
+namespace rooftune {
+namespace {
+
+using namespace kernel;
+using Live = std::map<std::string, std::string>;               // axis → symbol
+using Dims = std::map<std::string, std::vector<std::string>>;  // input → symbol per dim, or ""
+
+/// The kernel with these of its axes live up to a symbol that is at most their extent.
+Kernel with_live(Kernel kernel, const Live& live) {
+  for (auto& stage : kernel.stages)
+    for (auto& axis : stage.axes)
+      if (const auto found = live.find(axis.name); found != live.end())
+        axis.live = kernel.parameter(ir::Dim::symbol(found->second, 1, axis.extent));
+  return kernel;
+}
+
+std::vector<int64_t> values_of(const Kernel& kernel, const std::map<std::string, ir::Dim>& symbols) {
+  std::vector<int64_t> values;
+  for (const auto& p : kernel.parameters) values.push_back(p.substitute(symbols).value());
+  return values;
+}
+
+/// Normal numbers, and beyond what is live NaN.
+ir::Tensor random_tensor(const Buffer& buffer, const std::vector<int64_t>& live, std::mt19937& random) {
+  std::normal_distribution<float> normal;
+  ir::Tensor t(buffer.dtype, buffer.shape);
+  std::vector<int64_t> at(buffer.shape.size(), 0);
+  for (int64_t e = 0; e < t.size(); ++e) {
+    bool inside = true;
+    for (size_t d = 0; d < at.size(); ++d) inside = inside && at[d] < live[d];
+    if (ir::is_float(buffer.dtype)) t.set_double(e, inside ? normal(random) : NAN);
+    else t.set_double(e, inside ? static_cast<double>(random() % 5) : 1e9);  // an index far outside of anything
+    for (size_t d = at.size(); d-- > 0;) {
+      if (++at[d] < buffer.shape[d]) break;
+      at[d] = 0;
+    }
+  }
+  return t;
+}
+
+void check(const Kernel& original, const Dims& inputs, int samples = 4) {
+  std::mt19937 random(std::random_device{}());
+  auto codegen = codegen::cpu_codegen(testing::host_target());
+  Machine machine;
+  machine.lanes = testing::host_target().vector_bits / 32;
+  machine.registers = testing::host_target().vector_registers;
+  machine.threads = 2;
+  Kernel kernel = original;
+  normalise(kernel, machine);
+  for (int i = 0; i <= samples; ++i) {
+    Point point;
+    if (i > 0)
+      for (const auto& d : decisions(kernel, machine)) point[d.name] = d.values[random() % d.values.size()];
+    const Schedule schedule = make_schedule(kernel, machine, point);
+    const std::string text = print(kernel) + print(kernel, schedule);
+    ASSERT_EQ(why_illegal(kernel, schedule), "") << text;
+    for (int run = 0; run < 5; ++run) {
+      std::map<std::string, ir::Dim> symbols;
+      for (const auto& p : original.parameters) {
+        const int64_t value = run == 0   ? p.min()
+                              : run == 1 ? p.max()
+                                         : p.min() + static_cast<int64_t>(random()) % (p.max() - p.min() + 1);
+        symbols[p.symbols()[0]] = value;
+      }
+      std::vector<ir::Tensor> tensors(original.buffers.size());
+      for (size_t b = 0; b < tensors.size(); ++b) {
+        const auto& buffer = original.buffers[b];
+        if (buffer.role != Role::input && buffer.role != Role::constant) continue;
+        auto live = buffer.shape;
+        if (const auto found = inputs.find(buffer.name); found != inputs.end())
+          for (size_t d = 0; d < live.size(); ++d)
+            if (!found->second[d].empty()) live[d] = symbols.at(found->second[d]).value();
+        tensors[b] = random_tensor(buffer, live, random);
+      }
+      const auto expected = interpret(original, tensors, values_of(original, symbols));
+      auto padded = tensors;
+      padded.resize(kernel.buffers.size());
+      testing::KernelRunner runner(*codegen, kernel, schedule, padded, values_of(kernel, symbols));
+      runner.run();
+      runner.run();
+      const auto got = runner.outputs();
+      ASSERT_EQ(got.size(), expected.size());
+      std::string shown;
+      for (const auto& [name, value] : symbols) shown += name + "=" + value.to_string() + " ";
+      for (size_t o = 0; o < got.size(); ++o) {
+        double difference = 0, norm = 1e-30;
+        int64_t written = 0;
+        for (int64_t e = 0; e < got[o].size(); ++e) {
+          const double want = expected[o].as_double(e);
+          if (std::isnan(want)) continue;  // not live: the interpreter has not written it
+          ++written;
+          difference += (got[o].as_double(e) - want) * (got[o].as_double(e) - want);
+          norm += want * want;
+        }
+        EXPECT_GT(written, 0);
+        norm = std::max(norm, 0.02 * static_cast<double>(written));  // a single result may nearly vanish
+        EXPECT_LT(std::sqrt(difference / norm), 3e-6) << shown << text;
+      }
+    }
+  }
+}
+
+TEST(Live, Gemm) {
+  check(with_live(testing::gemm(40, 96, 64), {{"m", "rows"}}), {{"x", {"rows", ""}}});
+  check(with_live(testing::gemm(7, 50, 33), {{"m", "rows"}}), {{"x", {"rows", ""}}});
+  check(with_live(testing::gemm(29, 64, 40, false), {{"m", "rows"}}), {{"x", {"rows", ""}}});
+}
+
+TEST(Live, ReductionOfAMatrixProduct) {
+  check(with_live(testing::batched_gemm(3, 17, 40, 24, false), {{"k", "keys"}}),
+        {{"x", {"", "", "keys"}}, {"w", {"", "keys", ""}}});
+  check(with_live(testing::batched_gemm(4, 9, 35, 70, true), {{"b", "batch"}, {"k", "keys"}, {"n", "columns"}}),
+        {{"x", {"batch", "", "keys"}}, {"w", {"batch", "columns", "keys"}}});
+}
+
+TEST(Live, RowWise) {
+  check(with_live(testing::softmax(9, 128), {{"c", "keys"}}), {{"x", {"", "keys"}}});
+  check(with_live(testing::softmax(21, 77), {{"r", "rows"}, {"c", "keys"}}), {{"x", {"rows", "keys"}}});
+  check(with_live(testing::layer_norm(19, 100), {{"r", "rows"}}), {{"x", {"rows", ""}}});
+}
+
+TEST(Live, Attention) {
+  const Dims dims = {{"q", {"queries", ""}}, {"k", {"keys", ""}}, {"v", {"keys", ""}}};
+  check(with_live(testing::attention(2, 24, 40, 16, false), {{"i", "queries"}, {"j", "keys"}}), dims);
+  check(with_live(testing::attention(3, 37, 37, 24, true), {{"i", "queries"}, {"j", "queries"}}),
+        {{"q", {"queries", ""}}, {"k", {"queries", ""}}, {"v", {"queries", ""}}});
+}
+
+TEST(Live, Maps) {
+  check(with_live(testing::transpose(5, 18, 33), {{"a", "batch"}}), {{"x", {"batch", "", ""}}});
+  check(with_live(testing::elementwise(13, 35), {{"a", "rows"}}), {{"x", {"rows", ""}}});
+}
+
+TEST(Live, BatchOfPixels) { check(with_live(testing::mean_of_pixels(40, 7, 16), {{"c", "channels"}}), {}); }
+
+// An index beyond what is live must not be followed.
+TEST(Live, Gather) {
+  Kernel kernel;
+  kernel.name = "gather";
+  const int ids = kernel.add_buffer("ids", DType::i64, {50}, Role::input);
+  const int table = kernel.add_buffer("table", DType::f32, {5, 40}, Role::constant);
+  StageBuilder y(kernel, "y", {{"s", 50}, {"c", 40}});
+  const int id = y.load(ids, {y.axis(0)});
+  const int out = kernel.add_buffer("y", DType::f32, {50, 40}, Role::output);
+  y.finish(y.add(y.load(table, {y.value_index(id), y.axis(1)}), y.constant(1)), Reduction::none, out);
+  check(with_live(kernel, {{"s", "tokens"}}), {{"ids", {"tokens"}}});
+}
+
+// What is fused with a live axis is live with it, as long as it has no holes.
+TEST(Live, FusedAxes) {
+  Kernel kernel = with_live(testing::elementwise(13, 35), {{"a", "rows"}});
+  fuse_axes(kernel);
+  bool fused = false;
+  for (const auto& stage : kernel.stages)
+    for (const auto& axis : stage.axes)
+      if (axis.live >= 0) {
+        EXPECT_EQ(kernel.parameters[static_cast<size_t>(axis.live)].max(), axis.extent);
+        fused = fused || axis.extent == 13 * 35;
+      }
+  EXPECT_TRUE(fused) << print(kernel);
+  Kernel inner = with_live(testing::elementwise(13, 35), {{"b", "columns"}});
+  fuse_axes(inner);
+  EXPECT_EQ(inner.stages.back().axes.size(), 2u) << print(inner);
+}
+
+}  // namespace
+}  // namespace rooftune

@@ -1,0 +1,272 @@
+"""Models with free dimensions: compiled once, and at every size compared with onnxruntime."""
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from small_models import weights
+
+FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
+
+
+def save(path, nodes, inputs, outputs, constants=()):
+    value = lambda v: helper.make_tensor_value_info(v[0], v[2] if len(v) > 2 else FLOAT, v[1])
+    graph = helper.make_graph(nodes, path.stem, [value(v) for v in inputs], [value(v) for v in outputs], list(constants))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def integers(name, *values):
+    return numpy_helper.from_array(np.array(values, np.int64), name)
+
+
+def node(op, inputs, output, **attributes):
+    return helper.make_node(op, inputs.split(), [output], output, **attributes)
+
+
+def dim_of(tensor, axis, name):
+    """The nodes by which exporters ask for a dimension, as a vector of one."""
+    return [node("Shape", tensor, name + "_s"), node("Gather", f"{name}_s axis{axis}", name)]
+
+
+AXES = [integers("axis0", 0), integers("axis1", 1)]
+
+
+def mlp(path):
+    nodes = [node("Gemm", "x w1 b1", "h", transB=1), node("Relu", "h", "a"), node("MatMul", "a w2", "l"), node("Softmax", "l", "y", axis=-1)]
+    return save(path, nodes, [("x", ["batch", 24])], [("y", ["batch", 10])], [weights("w1", 40, 24), weights("b1", 40), weights("w2", 40, 10)])
+
+
+def attention(path, width=32, heads=4):
+    """An embedding with positions by Range, a mask that is expanded, heads split and merged by shapes computed as exporters do."""
+    head = width // heads
+    split = lambda name: [node("MatMul", f"e w{name}", f"{name}p"), node("Reshape", f"{name}p split_shape", f"{name}r"),
+                          node("Transpose", f"{name}r", name, perm=[0, 2, 1, 3])]
+    nodes = [*dim_of("ids", 0, "b"), *dim_of("ids", 1, "s"), node("Squeeze", "s axis0", "s0"), node("Range", "zero s0 one", "places"),
+             node("Gather", "words ids", "w"), node("Gather", "positions places", "p"), node("Add", "w p", "e"),
+             node("Concat", "b s heads", "split_shape", axis=0), *split("q"), *split("k"), *split("v"),
+             node("Transpose", "k", "kt", perm=[0, 1, 3, 2]), node("MatMul", "q kt", "raw"), node("Mul", "raw scale", "scores"),
+             node("Unsqueeze", "mask axes12", "m4"), node("Concat", "b one1 s s", "full", axis=0), node("Expand", "m4 full", "mf"),
+             node("Cast", "mf", "mb", to=BOOL), node("Where", "mb scores lowest", "masked"),
+             node("Softmax", "masked", "probabilities", axis=-1), node("MatMul", "probabilities v", "o"),
+             node("Transpose", "o", "ot", perm=[0, 2, 1, 3]), node("Concat", "b s width", "merged", axis=0), node("Reshape", "ot merged", "m"),
+             node("Add", "m e", "sum"), node("LayerNormalization", "sum g", "y", axis=-1)]
+    constants = [*AXES, weights("words", 50, width, scale=1), weights("positions", 64, width, scale=1), integers("heads", heads, head),
+                 *(weights("w" + n, width, width) for n in "qkv"), weights("g", width, scale=1), integers("one1", 1), integers("axes12", 1, 2),
+                 integers("width", width), numpy_helper.from_array(np.int64(0), "zero"), numpy_helper.from_array(np.int64(1), "one"),
+                 numpy_helper.from_array(np.float32(head**-0.5), "scale"), numpy_helper.from_array(np.float32(-1e9), "lowest")]
+    return save(path, nodes, [("ids", ["batch", "seq"], INT64), ("mask", ["batch", "seq"], INT64)], [("y", ["batch", "seq", width])], constants)
+
+
+def convolution(path):
+    nodes = [helper.make_node("Conv", ["x", "c.w"], ["c"], "c", pads=[1] * 4, strides=[2, 2]), node("Relu", "c", "r"),
+             helper.make_node("Conv", ["r", "d.w"], ["d"], "d", pads=[1] * 4, group=16), node("MaxPool", "d", "m", kernel_shape=[2, 2]),
+             node("GlobalAveragePool", "m", "g"), node("Flatten", "g", "y")]
+    return save(path, nodes, [("x", ["batch", 3, "height", "width"])], [("y", ["batch", 16]), ("m", ["batch", 16, "h", "w"])],
+                [weights("c.w", 16, 3, 3, 3), weights("d.w", 16, 1, 3, 3)])
+
+
+def cache(path):
+    """What is new is put behind what is there; the newest is taken from the end."""
+    nodes = [node("MatMul", "x w", "h"), node("Concat", "past h", "present", axis=1), node("ReduceMean", "present axis1", "mean", keepdims=0),
+             node("Gather", "present last", "newest", axis=1), node("Add", "mean newest", "y")]
+    return save(path, nodes, [("x", ["batch", "new", 8]), ("past", ["batch", "old", 12])],
+                [("y", ["batch", 12]), ("present", ["batch", "all", 12])],
+                [weights("w", 8, 12), AXES[1], numpy_helper.from_array(np.int64(-1), "last")])
+
+
+def squeezed(path):
+    """Of one row another computation: x.squeeze(0) as torch exports it."""
+    value = helper.make_tensor_value_info
+    one = helper.make_graph([helper.make_node("Neg", ["x"], ["t"])], "then", [], [value("t", FLOAT, None)])
+    more = helper.make_graph([helper.make_node("Identity", ["x"], ["e"])], "else", [], [value("e", FLOAT, None)])
+    nodes = [*dim_of("x", 0, "d"), node("Equal", "d one", "c1"), node("Squeeze", "c1", "c"),
+             helper.make_node("If", ["c"], ["b"], "if", then_branch=one, else_branch=more), node("Relu", "b", "y")]
+    return save(path, nodes, [("x", ["rows", 4])], [("y", ["rows", 4])], [*AXES, integers("one", 1)])
+
+
+CASES = {  # model: bounds, sizes to try beside random ones
+    mlp: ({"batch": (1, 33)}, [{"batch": 1}, {"batch": 33}]),
+    attention: ({"batch": (1, 5), "seq": (1, 48)}, [{"batch": 1, "seq": 1}, {"batch": 5, "seq": 48}, {"batch": 2, "seq": 17}]),
+    convolution: ({"batch": (1, 3), "height": (8, 40), "width": (8, 40)}, [{"batch": 1, "height": 8, "width": 9}]),
+    cache: ({"batch": (1, 4), "new": (1, 6), "old": (1, 30)}, [{"batch": 1, "new": 1, "old": 1}, {"batch": 4, "new": 6, "old": 30}]),
+}
+
+
+def feeds(path, size, rng):
+    out = {}
+    for i in onnxruntime.InferenceSession(str(path)).get_inputs():
+        shape = [size[d] if isinstance(d, str) else d for d in i.shape]
+        if i.name == "mask":
+            out[i.name] = (np.arange(shape[-1]) < rng.integers(1, shape[-1] + 1, [shape[0], 1])).astype(np.int64)
+        else:
+            out[i.name] = rng.integers(0, 50, shape) if "int64" in i.type else rng.standard_normal(shape, dtype=np.float32)
+    return out
+
+
+def random_size(bounds, rng):
+    return {name: int(rng.integers(lo, hi + 1)) for name, (lo, hi) in bounds.items()}
+
+
+def dim_options(bounds):
+    return [option for name, (lo, hi) in bounds.items() for option in ("--dim", f"{name}={lo}..{hi}")]
+
+
+def run(rooftune, model, tensors, folder, *options):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in tensors.items():
+        np.save(folder / f"{name}.npy", array)
+    out = folder / "out"
+    rooftune.json("run", model, *options, *(f"--input={name}={folder / name}.npy" for name in tensors), "--output-dir", out)
+    return {p.stem: np.load(p) for p in out.glob("*.npy")}
+
+
+@pytest.mark.parametrize("make", CASES, ids=lambda f: f.__name__)
+def test_one_package_for_all_sizes(rooftune, tmp_path, make):
+    path = make(tmp_path / "m.onnx")
+    bounds, sizes = CASES[make]
+    rng = np.random.default_rng()
+    rooftune.json("import", path, *dim_options(bounds), "-o", tmp_path / "m.rt")
+    session = onnxruntime.InferenceSession(str(path))
+    names = [o.name for o in session.get_outputs()]
+    for i, size in enumerate(sizes + [random_size(bounds, rng) for _ in range(6)]):
+        tensors = feeds(path, size, rng)
+        got = run(rooftune, tmp_path / "m.rt", tensors, tmp_path / str(i))
+        for name, expected in zip(names, session.run(None, tensors)):
+            np.testing.assert_allclose(got[name], expected, rtol=2e-5, atol=2e-5, err_msg=f"{name} at {size}")
+
+
+def test_optimize(rooftune, tmp_path):
+    path = attention(tmp_path / "m.onnx")
+    bounds, sizes = CASES[attention]
+    rng = np.random.default_rng()
+    report = rooftune.json("optimize", path, *dim_options(bounds), "--budget", "3s", "-o", tmp_path / "out")
+    assert report["verified"] is True and report["speedup"] > 0
+    session = onnxruntime.InferenceSession(str(path))
+    portable = onnxruntime.InferenceSession(str(tmp_path / "out" / "model.onnx"))  # takes all sizes, too
+    for i, size in enumerate(sizes + [random_size(bounds, rng) for _ in range(3)]):
+        tensors = feeds(path, size, rng)
+        expected = session.run(None, tensors)[0]
+        np.testing.assert_allclose(run(rooftune, tmp_path / "out" / "model.rt", tensors, tmp_path / str(i))["y"], expected, rtol=2e-5, atol=2e-5)
+        np.testing.assert_allclose(portable.run(None, tensors)[0], expected, rtol=2e-5, atol=2e-5)
+
+
+def test_some_free_and_some_fixed(rooftune, tmp_path):
+    path = attention(tmp_path / "m.onnx")
+    rng = np.random.default_rng()
+    tensors = feeds(path, {"batch": 2, "seq": 11}, rng)
+    got = run(rooftune, path, tensors, tmp_path / "r", "--dim", "batch=2", "--dim", "seq=1..20")
+    np.testing.assert_allclose(got["y"], onnxruntime.InferenceSession(str(path)).run(None, tensors)[0], rtol=2e-5, atol=2e-5)
+
+
+def test_nothing_is_compiled_once_it_is_imported(rooftune, tmp_path):
+    """A package with free dimensions holds code for all of them: it runs where there is no code generator."""
+    path = mlp(tmp_path / "m.onnx")
+    rooftune.json("import", path, "--dim", "batch=1..33", "-o", tmp_path / "m.rt")
+    rng = np.random.default_rng()
+    for batch in (1, 7, 33):
+        tensors = feeds(path, {"batch": batch}, rng)
+        document = rooftune.json("run", tmp_path / "m.rt", *[f"--input=x={np.save(tmp_path / 'x.npy', tensors['x']) or tmp_path / 'x.npy'}"])
+        assert document["outputs"][0]["shape"] == [batch, 10]
+
+
+@pytest.mark.parametrize("dim, said", [("batch=9..3", "above"), ("batch=1..", "range"), ("batch=..8", "range"), ("batch=0..8", "at least 1"),
+                                       ("batch=1..8..9", "range"), ("nobody=1..8", "nobody")])
+def test_bad_bounds(rooftune, tmp_path, dim, said):
+    done = rooftune("run", mlp(tmp_path / "m.onnx"), "--dim", dim)
+    assert done.returncode == 3 and "--dim" in done.stderr and said in done.stderr, done.stderr
+
+
+def test_sizes_out_of_bounds(rooftune, tmp_path):
+    path = attention(tmp_path / "m.onnx")
+    rooftune.json("import", path, "--dim", "batch=2..4", "--dim", "seq=1..16", "-o", tmp_path / "m.rt")
+    rng = np.random.default_rng()
+    for size, said in (({"batch": 1, "seq": 4}, "'batch') must be 2 to 4"), ({"batch": 2, "seq": 17}, "'seq') must be 1 to 16")):
+        tensors = feeds(path, size, rng)
+        for name, array in tensors.items():
+            np.save(tmp_path / f"{name}.npy", array)
+        done = rooftune("run", tmp_path / "m.rt", *(f"--input={n}={tmp_path / n}.npy" for n in tensors))
+        assert done.returncode == 3 and said in done.stderr, done.stderr
+    np.save(tmp_path / "ids.npy", np.ones([2, 5], np.int64))
+    np.save(tmp_path / "mask.npy", np.ones([2, 6], np.int64))
+    done = rooftune("run", tmp_path / "m.rt", *(f"--input={n}={tmp_path / n}.npy" for n in ("ids", "mask")))
+    assert done.returncode == 3 and "'seq'" in done.stderr and "another input" in done.stderr, done.stderr
+
+
+def slow_constant(path):
+    """The sum of at most 64 elements: at all large sizes of exactly 64."""
+    nodes = [node("Slice", "x from to axis1", "s"), node("ReduceSum", "s axis1", "y", keepdims=0)]
+    return save(path, nodes, [("x", [3, "seq"])], [("y", [3])], [AXES[1], integers("from", 0), integers("to", 64)])
+
+
+def test_what_looks_constant_at_large_sizes(rooftune, tmp_path):
+    """Refused, or right at every size after any other."""
+    path = slow_constant(tmp_path / "m.onnx")
+    done = rooftune("import", path, "--dim", "seq=1..384", "-o", tmp_path / "m.rt")
+    assert done.returncode == 3 and "seq" in done.stderr, done.stderr
+    rooftune.json("import", path, "--dim", "seq=64..384", "-o", tmp_path / "m.rt")
+    x = np.random.default_rng().standard_normal((3, 100)).astype(np.float32)
+    got = run(rooftune, tmp_path / "m.rt", {"x": x}, tmp_path / "r")["y"]
+    np.testing.assert_allclose(got, x[:, :64].sum(1), rtol=1e-4, atol=1e-4)
+
+
+def constant_outputs(path):
+    """What is known of an input's shape alone."""
+    nodes = [node("Shape", "x", "shape"), *dim_of("x", 0, "n"), node("Squeeze", "n axis0", "n0"), node("Range", "zero n0 one", "places"), node("Relu", "x", "y")]
+    constants = [*AXES, numpy_helper.from_array(np.int64(0), "zero"), numpy_helper.from_array(np.int64(1), "one")]
+    return save(path, nodes, [("x", ["rows", 5])], [("y", ["rows", 5]), ("shape", [2], INT64), ("places", ["rows"], INT64)], constants)
+
+
+def test_outputs_that_depend_on_shapes_alone(rooftune, tmp_path):
+    path = constant_outputs(tmp_path / "m.onnx")
+    rooftune.json("import", path, "--dim", "rows=1..20", "-o", tmp_path / "m.rt")
+    for rows in (1, 20, 7):
+        x = np.random.default_rng().standard_normal((rows, 5)).astype(np.float32)
+        got = run(rooftune, tmp_path / "m.rt", {"x": x}, tmp_path / str(rows))
+        np.testing.assert_array_equal(got["y"], np.maximum(x, 0))
+        assert got["shape"].tolist() == [rows, 5] and got["places"].tolist() == list(range(rows))
+
+
+def test_one_size_after_another_in_one_process(rooftune, tmp_path):
+    """What a large run leaves in memory must not show in a small one."""
+    import rooftune as package
+    path = attention(tmp_path / "m.onnx")
+    rooftune.json("import", path, "--dim", "batch=1..5", "--dim", "seq=1..48", "-o", tmp_path / "m.rt")
+    model, session = package.Model(tmp_path / "m.rt", threads=2), onnxruntime.InferenceSession(str(path))
+    rng = np.random.default_rng()
+    for _ in range(40):
+        tensors = feeds(path, random_size({"batch": (1, 5), "seq": (1, 48)}, rng), rng)
+        np.testing.assert_allclose(model.run(tensors)["y"], session.run(None, tensors)[0], rtol=2e-5, atol=2e-5)
+    with pytest.raises(package.InputError, match="'seq'.*1 to 48"):
+        model.run({"ids": np.zeros([1, 49], np.int64), "mask": np.ones([1, 49], np.int64)})
+
+
+def test_a_package_of_many_sizes_is_no_model(rooftune, tmp_path):
+    path = mlp(tmp_path / "m.onnx")
+    rooftune.json("import", path, "--dim", "batch=1..33", "-o", tmp_path / "m.rt")
+    for command in (["import", tmp_path / "m.rt", "-o", tmp_path / "again.onnx"], ["bench", tmp_path / "m.rt"]):
+        done = rooftune(*command)
+        assert done.returncode == 3 and "was made from" in done.stderr, done.stderr
+    profile = rooftune.json("profile", tmp_path / "m.rt", "--runs", "2")
+    assert profile["roofline_ms"] > 0  # random inputs have the largest size
+    np.save(tmp_path / "x.npy", np.ones([2, 24], np.float32))
+    profile = rooftune.json("profile", tmp_path / "m.rt", "--runs", "2", "--input", f"x={tmp_path / 'x.npy'}")
+    assert "roofline_ms" not in profile and profile["total_ms"] > 0
+
+
+def test_a_size_at_which_the_model_is_another(rooftune, tmp_path):
+    path = squeezed(tmp_path / "m.onnx")
+    done = rooftune("import", path, "--dim", "rows=1..8", "-o", tmp_path / "m.rt")
+    assert done.returncode == 3 and "rows=1" in done.stderr and not (tmp_path / "m.rt").exists(), done.stderr
+    rooftune.json("import", path, "--dim", "rows=2..8", "-o", tmp_path / "m.rt")
+    x = np.random.default_rng().standard_normal((5, 4)).astype(np.float32)
+    np.testing.assert_array_equal(run(rooftune, tmp_path / "m.rt", {"x": x}, tmp_path / "r")["y"], np.maximum(x, 0))
+
+
+def test_what_run_prints(rooftune, tmp_path):
+    """There is no roof at a size that only the inputs tell."""
+    done = rooftune("run", mlp(tmp_path / "m.onnx"), "--dim", "batch=1..4", "--output-dir", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "latency" in done.stdout and "roofline" not in done.stdout

@@ -1,0 +1,5 @@
+module @jit_rounding attributes {mhlo.num_partitions = 1 : i32, mhlo.num_replicas = 1 : i32} {
+  func.func public @main(%arg0: tensor<16xf32>) -> (tensor<16xf32> {jax.result_info = "result[0]"}, tensor<16xf32> {jax.result_info = "resultOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOO[1]"}, tensor<16xi32> {jax.result_info = "result[2]"}, tensor<16xf32> {jax.result_info = "result[3]"}) {
+    %0 = stablehlo%3 : tensor<16xf32>, tensor<16xf32>, tensor<16xi32>, tensor<16xf32>
+  }
+}

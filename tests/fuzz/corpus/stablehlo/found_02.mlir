@@ -1,0 +1,9 @@
+module @jit_near_zero attributes {mhlo.num_partitions = 1 : i32, mhlo.num_replicas = 1 : i32} {
+  func.func public @main(%arg0: tensor<23xf32>) -> (tensor<23xf32> {jax.result_info = "result[0]"}, tensor<23xf32> {jax.result_info = "result[1]"}, tensor<23xf32> {jax.result_info = "result[2]"}) {
+    %0 = stablehlo.exponential_minus_one %arg0 : tensor<23xf32>
+    %1 = stablehlo.abs %arg0 :  tensor<23xf32>
+    %1 = stablehlo.abs %arg0 : tensor<23xf32>
+    %2 = stablehlo.log_pluarg0s_one %1 : tensor<23xf32>
+ stablehlon %5 : tensor<23xf32>
+  }
+}

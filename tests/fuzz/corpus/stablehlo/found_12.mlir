@@ -1,0 +1,1 @@
+module @jbt_comparisons attributes {mhartitions = 1 : i32,istride = [1, 1], pad = [[-1, 0], b, f, ,аж1 2], pad = [ 

@@ -1,0 +1,1 @@
+#loc = l#loc = o#loc = l#oc = o#loc = l#locc = l#loc = o#loc = l#loc = oll(uoc(unkn=#(?oc(un ==#wn=#wnlo

@@ -1,0 +1,1 @@
+#loc = l#loc = o#loc = l#loc = l_oo

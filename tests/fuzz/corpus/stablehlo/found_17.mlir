@@ -1,0 +1,1 @@
+#loc = l#loc = lol(uo

@@ -1,0 +1,1 @@
+#c = l#loc =#blec:

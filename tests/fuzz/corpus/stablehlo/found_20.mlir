@@ -1,0 +1,3 @@
+#loc = loc(unknown)
+#loc1 = loc("x")
+#loc2 = loc("

@@ -1,0 +1,1 @@
+#loc = l#loc = o#loc = us_oo

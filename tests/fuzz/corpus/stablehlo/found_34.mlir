@@ -1,0 +1,4 @@
+#lo = loc("y")
+module @jit__lambda attributes {jax.uses_shape_polymorphism = true, mhlo.num_partitions = 1 : i32, mhlo.num_replicas = 1 : i32} {
+  func.func public @main(%arg0: tensor<?x?x4xf32> loc(unknown), %arg1: tensor<?x4xf32> loc(unknown)) -> (tensor<55555555555555555555555555555555555555555?x4xf32> {jax.result_info = "result"}) {
+    %c = stablehlo))

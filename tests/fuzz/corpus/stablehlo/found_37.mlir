@@ -1,0 +1,1 @@
+module @jit_ attributes {mhlo.nuAm_partitions = 1 :mhlo.num_partitio

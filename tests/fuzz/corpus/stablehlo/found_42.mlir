@@ -1,0 +1,5 @@
+#loc = loc(unknown)
+#loc9 = loc("a")
+#loc2 = loc("b")
+#loc3 = loc("x")
+module @ðitZbools attributes {jax.uses_shape_po tensor<3x5xi1> ljax.resoc75))

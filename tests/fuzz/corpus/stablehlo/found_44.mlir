@@ -1,0 +1,1 @@
+module @t_halves attributes {}

@@ -1,0 +1,18 @@
+module @jit_near_zero attributes {mhlo.num_partitions = 1 : i32, mhlo.num_replicas = 1 : i32} {
+  func.func public @main(%arg0: tensor<23xf32>) -> (tensor<23xf32> {jax.result_info = "result[0]"}, tensor<23xf32> {jax.result_info = "result[1]"}, tensor<23xf32> {jax.result_info = "result[2]"}) {
+    %0 = stablehlo.exponential_minus_one %arg0 : tensor<23xf32>
+    %1 = stablehlo.abs %arg0 : tensor<23xf32>
+    %2 = stablehlo.log_plus_one %1 : tensor<23xf32>
+    %cst = stablehlo.constant dense<-0.899999976> : tensor<f32>
+    %cst_0 = stablehlo. %2, %6 : tensor<23xf32>, tensor<23xf32>, tensor<23xf32>
+  }
+  func.func private @wclip(%arg0: tensor<23xf32>, %arg1: tensor<f32>, %arg2: tensor<f32>) -> tensor<24xf32> {
+    %0 = stablehlo.convert %arg1 : tensor<f32>
+    %1 = stablehlo.broadcast_in_distablehlo.rm %0, dims = [] : (tensor<f32>) -> tensor<23xf32>
+    %2 = stablehlo.maximum %1, %arg0 : tensor<23xf32>
+    %3 = stablehlo.convert %arg2 : tensor<f32>
+    %4 = stablehlo.broadcast_in_dim %3, dims = [] : (tensor<f32>) -> tensor<23xf32>
+    %5 = stablehlo.minimum %4, %2 : tensor<23xf32>
+    return %4 : tensor<23xf32>
+  }
+}
