@@ -94,7 +94,8 @@ run_pytest() {  # PRESET RESULTS SELECTION
 }
 
 # Each fuzz target of the fuzz preset for that long, as many at once as there are jobs, from the seeds that its kind of
-# model has and the corpus in the repository; what it finds stays in build/fuzz-corpus.
+# model has and the corpus in the repository; what it finds stays in build/fuzz-corpus. FUZZ_SEED (0: another one every
+# time) makes runs of one build alike, so that a change is blamed for what it does and not for its luck.
 run_fuzz() {  # RESULTS SECONDS TARGET…
   local results=$1 seconds=$2 target; shift 2
   say "fuzz: $*, $seconds s each"
@@ -105,7 +106,7 @@ run_fuzz() {  # RESULTS SECONDS TARGET…
     local target=$1 kind=onnx corpus=build/fuzz-corpus/$1
     [[ $target != stablehlo_fuzz ]] || kind=stablehlo
     mkdir -p "$corpus"
-    if "build/fuzz/bin/$target" -max_total_time="$seconds" -rss_limit_mb=4096 -timeout=25 -max_len=100000 \
+    if "build/fuzz/bin/$target" -seed="${FUZZ_SEED:-0}" -max_total_time="$seconds" -rss_limit_mb=4096 -timeout=25 -max_len=100000 \
         -artifact_prefix="build/fuzz-corpus/$target-" "$corpus" "tests/fuzz/corpus/$kind" "build/fuzz-seeds/$kind" \
         >"$results/$target.log" 2>&1; then
       echo "passed $target" >>"$results/checks.txt"

@@ -111,7 +111,10 @@ Tensor to_tensor(const Graph& g, const Node& node, std::string_view key, const A
     return Tensor::of<float>(DType::f32, {static_cast<int64_t>(floats->size())}, *floats);
   const auto* f = std::get_if<float>(&a);
   if (!f) throw InputError("{}: attribute '{}' has the wrong type", node.label(), key);
-  Tensor t(data_type(g, node), {});
+  const DType dtype = data_type(g, node);
+  if (!ir::is_float(dtype) && !ir::is_integer(dtype))
+    throw InputError("{}: attribute '{}' is a number, its data are {}", node.label(), key, ir::name(dtype));
+  Tensor t(dtype, {});
   t.set_double(0, *f);
   return t;
 }

@@ -120,6 +120,12 @@ TEST(OnnxUpgrade, WhatCannotBeKeptIsRefused) {
   Model upsample(6);
   upsample.node("Upsample", {"x"}, {"y"});
   expect_has(upsample.error(), "Upsample is supported from opset 7 on");
+  Model clip(8);
+  Model::tensor_type(*clip.graph.mutable_input(0), "x", onnx::TensorProto::STRING, {2});
+  auto* max = clip.node("Clip", {"x"}, {"y"}).add_attribute();
+  max->set_name("max");
+  max->set_type(onnx::AttributeProto::FLOAT);
+  expect_has(clip.error(), "attribute 'max' is a number, its data are string");
 }
 
 }  // namespace
