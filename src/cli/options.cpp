@@ -51,8 +51,8 @@ void add_model(Command& command, const std::string& help) {
           "model", [&command](const std::string& v) { command.request["model"] = v; }, help)
       ->required();
   list_option(command, "--dim", "dim",
-              "a free dimension of the model's inputs: name=n fixes it, name=lo..hi keeps it free within bounds "
-              "(may be repeated)");
+              "a free dimension of the model's inputs: name=n fixes it, name=lo..hi keeps it free within bounds, "
+              "name=a,b,c up to the largest of these (may be repeated)");
 }
 
 void add_inputs(Command& command) {

@@ -21,12 +21,24 @@ int64_t parse_extent(const std::string& name, const std::string& all, std::strin
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < 1 || value > INT32_MAX)
-    throw InputError("--dim {}={}: must be a whole number of at least 1, or a range as in {}=1..8", name, all, name);
+    throw InputError(
+        "--dim {0}={1}: must be a whole number of at least 1, a range as in {0}=1..8, or a list as in {0}=16,32", name,
+        all);
   return value;
 }
 
-/// "8", or "1..8": free within bounds.
+/// "8", or "1..8": free within bounds; or "16,32,64", as runtimes take it that pad inputs to the next of these sizes: all
+/// sizes up to the largest, of which none is padded here.
 ir::Dim parse_dim(const std::string& name, const std::string& text) {
+  if (text.find(',') != std::string::npos) {
+    int64_t largest = 1;
+    for (size_t begin = 0; begin <= text.size();) {
+      const size_t end = std::min(text.find(',', begin), text.size());
+      largest = std::max(largest, parse_extent(name, text, std::string_view(text).substr(begin, end - begin)));
+      begin = end + 1;
+    }
+    return largest == 1 ? ir::Dim(1) : ir::Dim::symbol(name, 1, largest);
+  }
   const size_t dots = text.find("..");
   if (dots == std::string::npos) return parse_extent(name, text, text);
   const std::string_view all = text;

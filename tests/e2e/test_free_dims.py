@@ -173,10 +173,27 @@ def test_nothing_is_compiled_once_it_is_imported(rooftune, tmp_path):
 
 
 @pytest.mark.parametrize("dim, said", [("batch=9..3", "above"), ("batch=1..", "range"), ("batch=..8", "range"), ("batch=0..8", "at least 1"),
-                                       ("batch=1..8..9", "range"), ("nobody=1..8", "nobody")])
+                                       ("batch=1..8..9", "range"), ("batch=1,,8", "list"), ("batch=4,8,", "list"), ("batch=4,0", "at least 1"),
+                                       ("nobody=1..8", "nobody")])
 def test_bad_bounds(rooftune, tmp_path, dim, said):
     done = rooftune("run", mlp(tmp_path / "m.onnx"), "--dim", dim)
     assert done.returncode == 3 and "--dim" in done.stderr and said in done.stderr, done.stderr
+
+
+def test_a_list_of_sizes_is_all_up_to_the_largest(rooftune, tmp_path):
+    """Who knows runtimes with buckets says seq=16,32: sizes between them need no padding here."""
+    path = attention(tmp_path / "m.onnx")
+    rooftune.json("import", path, "--dim", "batch=2", "--dim", "seq=32,8,16", "-o", tmp_path / "m.rt")
+    rng = np.random.default_rng()
+    session = onnxruntime.InferenceSession(str(path))
+    for seq in (1, 8, 13, 32):
+        tensors = feeds(path, {"batch": 2, "seq": seq}, rng)
+        got = run(rooftune, tmp_path / "m.rt", tensors, tmp_path / str(seq))
+        np.testing.assert_allclose(got["y"], session.run(None, tensors)[0], rtol=2e-5, atol=2e-5)
+    for name, array in feeds(path, {"batch": 2, "seq": 33}, rng).items():
+        np.save(tmp_path / f"{name}.npy", array)
+    done = rooftune("run", tmp_path / "m.rt", *(f"--input={n}={tmp_path / n}.npy" for n in ("ids", "mask")))
+    assert done.returncode == 3 and "'seq') must be 1 to 32" in done.stderr, done.stderr
 
 
 def test_sizes_out_of_bounds(rooftune, tmp_path):
