@@ -2,12 +2,15 @@
 """Reading models: wall time and peak memory of `rooftune characterize` and `rooftune import`. Importing to ONNX reads and
 writes all weights; to a package it also packs them for the kernels.
 
-    python bench/big_model.py [--gigabytes 3] [MODEL.onnx …]
+    python bench/big_model.py [--gigabytes 3] [--runs 3] [--out FILE.json] [MODEL.onnx …]
 
 Makes a model of seeded random weights, kept in a file beside it as exporters keep those of big models, in a temporary
-folder ($TMPDIR; it takes three times the model's size), and measures; then each MODEL the same way.
+folder ($TMPDIR; it takes three times the model's size), and measures; then each MODEL the same way. The fastest of the
+runs counts, and the largest peak; mapped pages of the model's file count as memory.
 """
 import argparse
+import datetime
+import json
 import os
 import shutil
 import subprocess
@@ -81,30 +84,49 @@ def measure(command):
     return float(seconds), int(peak)
 
 
-def report(path, folder):
+def report(path, folder, runs):
+    """A row for each command, printed and given back."""
     program = str(Path(os.environ.get("ROOFTUNE_BUILD", ROOT / "build" / "release")) / "bin" / "rooftune")
     size = size_of(path)
     print(f"{path.name}: {size / 1e9:.2f} GB", flush=True)
     written = folder / "written"
+    rows = []
     for what, command in {"characterize": ["characterize", str(path), "--json"],
                           "import to .onnx": ["import", str(path), "-o", str(written / "model.onnx")],
                           "import to .rt": ["import", str(path), "-o", str(written / "model.rt")]}.items():
-        written.mkdir()
-        seconds, peak = measure([program, *command])
-        shutil.rmtree(written)
-        print(f"  {what:15} {seconds:6.2f} s   peak {peak / 1e9:5.2f} GB = {peak / size:.2f} of the model", flush=True)
+        seconds, peaks = [], []
+        for _ in range(runs):
+            written.mkdir()
+            took, peak = measure([program, *command])
+            shutil.rmtree(written)
+            seconds.append(took)
+            peaks.append(peak)
+        rows.append({"model": path.name, "model_bytes": size, "command": what, "seconds": seconds, "peak_bytes": peaks})
+        print(f"  {what:15} {min(seconds):6.2f} s   peak {max(peaks) / 1e9:5.2f} GB = {max(peaks) / size:.2f} of the model", flush=True)
+    return rows
+
+
+def machine():
+    lines = [line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return f"{lines[0] if lines else os.uname().machine}, {len(os.sched_getaffinity(0))} CPUs"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--gigabytes", type=float, default=3.0)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--out", type=Path, help="the same as JSON")
     options = parser.parse_args()
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         if options.gigabytes > 0:
-            report(make(Path(folder), options.gigabytes), Path(folder))
+            rows += report(make(Path(folder), options.gigabytes), Path(folder), options.runs)
         for model in options.models:
-            report(model, Path(folder))
+            rows += report(model, Path(folder), options.runs)
+    if options.out:
+        facts = {"date": datetime.date.today().isoformat(), "machine": machine(), "load": os.getloadavg()[0], "rows": rows}
+        options.out.write_text(json.dumps(facts, indent=1) + "\n")
 
 
 if __name__ == "__main__":

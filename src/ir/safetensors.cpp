@@ -1,9 +1,12 @@
 #include "ir/safetensors.h"
 
 #include <algorithm>
+#include <future>
 
 #include "base/files.h"
 #include "base/json.h"
+#include "ir/derived.h"
+#include "ir/mapped.h"
 #include "ir/type.h"
 
 namespace rooftune::ir {
@@ -144,8 +147,15 @@ SafetensorsWriter::SafetensorsWriter(Safetensors content) : content_(std::move(c
 void SafetensorsWriter::write(const std::function<void(const void*, size_t)>& sink) const {
   static constexpr char kZeros[kAlignment] = {};
   sink(header_.data(), header_.size());
-  for (const Piece& p : pieces_) {
-    if (p.tensor->bytes() > 0) sink(p.tensor->raw(), p.tensor->bytes());
+  // What is computed for the file alone (packed weights) is computed while its predecessor is written.
+  std::future<Tensor> next;
+  for (size_t i = 0; i < pieces_.size(); ++i) {
+    const Piece& p = pieces_[i];
+    const Tensor tensor = next.valid() ? next.get() : for_reading_once(*p.tensor);
+    if (i + 1 < pieces_.size() && dynamic_cast<DerivedStorage*>(pieces_[i + 1].tensor->storage().get()) != nullptr)
+      next = std::async(std::launch::async, for_reading_once, *pieces_[i + 1].tensor);
+    if (tensor.bytes() > 0) sink(tensor.raw(), tensor.bytes());
+    release(tensor);
     if (p.padding > 0) sink(kZeros, p.padding);
   }
 }

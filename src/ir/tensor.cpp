@@ -1,5 +1,8 @@
 #include "ir/tensor.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -118,6 +121,14 @@ std::shared_ptr<Storage> map_file(const std::string& path) {
 std::string mapped_from(const Storage& storage) {
   const auto* file = dynamic_cast<const FileStorage*>(&storage);
   return file ? file->path() : "";
+}
+
+void release(const Tensor& tensor) {
+  if (dynamic_cast<const FileStorage*>(tensor.storage().get()) == nullptr) return;
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(tensor.raw());
+  const uintptr_t from = (begin + page - 1) / page * page, to = (begin + tensor.bytes()) / page * page;
+  if (to > from) ::madvise(reinterpret_cast<void*>(from), to - from, MADV_DONTNEED);  // failing does no harm
 }
 
 int64_t checked_element_count(const std::vector<int64_t>& shape) {

@@ -1,13 +1,17 @@
 #include "runtime/executable.h"
 
 #include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
 #include <set>
 #include <thread>
 
 #include "base/error.h"
+#include "ir/derived.h"
+#include "ir/mapped.h"
 #include "runtime/executable_impl.h"
 #include "runtime/memory_plan.h"
-#include "runtime/package_storage.h"
 
 namespace rooftune::runtime {
 namespace {
@@ -165,16 +169,30 @@ void validate(const Program& program) {
     step.kind == Step::Kind::reference ? validate_reference(program, step) : validate_kernel(program, step);
 }
 
-void Executable::Impl::bind_constants() {
+void Executable::Impl::bind_constants(ThreadPool& pool) {
   constants.resize(program.slots.size());
+  std::vector<size_t> slots;
   for (size_t s = 0; s < program.slots.size(); ++s) {
-    Slot& slot = program.slots[s];
+    const Slot& slot = program.slots[s];
     if (slot.kind != Slot::Kind::constant || slot.alias_of >= 0) continue;
     constants[s] = slot.constant;
-    // Clones are aligned; mapped packages are too, but a model's own file need not be.
-    if (slot.constant.dtype() != ir::DType::string && !is_aligned(slot.constant.raw()))
-      constants[s] = slot.constant.clone();
+    if (slot.constant.dtype() != ir::DType::string) slots.push_back(s);
   }
+  std::atomic<size_t> next = 0;
+  std::exception_ptr failure;
+  std::mutex failing;
+  pool.parallel_for(pool.threads(), [&](int, int64_t, int64_t) {
+    for (size_t i; (i = next++) < slots.size();) {
+      try {  // the first use of a constant that is packed packs it
+        // Clones are aligned; mapped packages are too, but a model's own file need not be.
+        if (ir::Tensor& constant = constants[slots[i]]; !is_aligned(constant.raw())) constant = constant.clone();
+      } catch (...) {
+        const std::lock_guard lock(failing);
+        failure = std::current_exception();
+      }
+    }
+  });
+  if (failure) std::rethrow_exception(failure);
 }
 
 void Executable::Impl::bind_steps() {
@@ -210,25 +228,29 @@ void Executable::Impl::bind_steps() {
   }
 }
 
+/// How many of the threads are worth starting to prepare what the program needs.
+int Executable::Impl::preparing_threads(int most) const {
+  constexpr size_t kWorthThreads = size_t{4} << 20;
+  size_t total = 0;
+  for (const Slot& slot : program.slots)
+    if (dynamic_cast<const ir::DerivedStorage*>(slot.constant.storage().get())) total += slot.bytes;
+  for (const Step& step : program.steps) {
+    if (step.kind != Step::Kind::kernel) continue;
+    const codegen::CompiledKernel& kernel = kernel_of(program, step);
+    for (int b : kernel.prepared_buffers) total += kernel.buffer_bytes[static_cast<size_t>(b)];
+  }
+  if (most <= 0) most = static_cast<int>(std::thread::hardware_concurrency());
+  return total < kWorthThreads ? 1 : std::clamp(most, 1, 16);
+}
+
 /// Packs constants as the kernels want them. Steps that run the same kernel on the same constants share the result.
-void Executable::Impl::prepare(int most_threads) {
+void Executable::Impl::prepare(ThreadPool& pool) {
   struct Key {
     int code_object, kernel;
     std::vector<int> constants;
     auto operator<=>(const Key&) const = default;
   };
   std::map<Key, std::vector<void*>> done;
-  size_t total = 0;
-  for (const Step& step : program.steps) {
-    if (step.kind != Step::Kind::kernel) continue;
-    const codegen::CompiledKernel& kernel = kernel_of(program, step);
-    for (int b : kernel.prepared_buffers) total += kernel.buffer_bytes[static_cast<size_t>(b)];
-  }
-  if (total == 0) return;
-  constexpr size_t kWorthThreads = size_t{4} << 20;
-  if (most_threads <= 0) most_threads = static_cast<int>(std::thread::hardware_concurrency());
-  const int threads = total < kWorthThreads ? 1 : std::clamp(most_threads, 1, 16);
-  ThreadPool pool(threads);
   for (size_t i = 0; i < steps.size(); ++i) {
     const Step& step = program.steps[i];
     if (step.kind != Step::Kind::kernel) continue;
@@ -250,7 +272,7 @@ void Executable::Impl::prepare(int most_threads) {
         buffers[b] = pointers.back();
       }
       const size_t stride = (kernel.scratch_bytes + 4095) / 4096 * 4096;
-      const MemoryBlock workspace(kernel.workspace_bytes), scratch(stride * static_cast<size_t>(threads));
+      const MemoryBlock workspace(kernel.workspace_bytes), scratch(stride * static_cast<size_t>(pool.threads()));
       for (const codegen::Phase& phase : kernel.prepare_phases) {
         PhaseCall call{
             reinterpret_cast<PhaseFunction>(code[static_cast<size_t>(step.code_object)].symbol(phase.symbol)), buffers,
@@ -262,16 +284,12 @@ void Executable::Impl::prepare(int most_threads) {
   }
 }
 
-/// What was read to be packed is hardly ever read again: where it lies in a mapped package, its memory goes back.
+/// What was read to be packed is hardly ever read again: where it lies in a mapped file, its memory goes back.
 void Executable::Impl::release_prepared_constants() const {
   for (const Step& step : program.steps) {
     if (step.kind != Step::Kind::kernel || kernel_of(program, step).prepared_buffers.empty()) continue;
-    for (int s : step.slots) {
-      if (s < 0) continue;
-      const ir::Tensor& constant = constants[static_cast<size_t>(root[static_cast<size_t>(s)])];
-      if (const auto* storage = dynamic_cast<const PackageStorage*>(constant.storage().get()))
-        storage->release(constant.offset(), constant.bytes());
-    }
+    for (int s : step.slots)
+      if (s >= 0) ir::release(constants[static_cast<size_t>(root[static_cast<size_t>(s)])]);
   }
 }
 
@@ -305,9 +323,10 @@ Executable::Executable(Program program, int threads) : impl_(std::make_unique<Im
     RT_CHECK(slot.kind != Slot::Kind::output || slot.alias_of >= 0 || slot.dynamic || impl_->output_owner[s] >= 0,
              "slot '{}' is of kind output but no output of the model", slot.name);
   }
-  impl_->bind_constants();
+  ThreadPool pool(impl_->preparing_threads(threads));
+  impl_->bind_constants(pool);
   impl_->bind_steps();
-  impl_->prepare(threads);
+  impl_->prepare(pool);
   impl_->release_prepared_constants();
   impl_->find_dead_dynamic();
 }

@@ -116,8 +116,8 @@ class Executable {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Writes the package atomically (a temporary beside it, then rename): an uncompressed tar of manifest.json (versions,
-/// SHA-256 of the members), graph.json, program.json, weights.safetensors, code_<n>.so. Reading maps it.
+/// Writes the package atomically (a temporary beside it, then rename): an uncompressed tar of graph.json, program.json,
+/// code_<n>.so, weights.safetensors, manifest.json (versions, SHA-256 of the members). Reading maps it.
 void save(const Program& program, const std::string& path);
 /// InputError naming the file and what is wrong with it where it is cut off, damaged, foreign or of another format. The
 /// hashes of all members but the weights are always checked; those of the weights where asked for, since that reads

@@ -60,9 +60,10 @@ struct Executable::Impl {
   std::vector<int> dynamic_slots;
   size_t scratch_bytes = 0;  // of one thread
 
-  void bind_constants();
+  int preparing_threads(int most) const;
+  void bind_constants(ThreadPool& pool);
   void bind_steps();
-  void prepare(int threads);
+  void prepare(ThreadPool& pool);
   void release_prepared_constants() const;
   void find_dead_dynamic();
 };

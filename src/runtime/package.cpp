@@ -11,7 +11,7 @@
 #include "runtime/executable.h"
 #include "runtime/executable_impl.h"
 #include "runtime/package_plugins.h"
-#include "runtime/package_storage.h"
+#include "runtime/packed_storage.h"
 #include "runtime/program_json.h"
 #include "runtime/tar.h"
 
@@ -47,14 +47,18 @@ std::string unescape(const std::string& text) {
   return key;
 }
 
-bool is_packed(const Slot& slot) {
-  return !slot.layout.axes().empty() && !slot.layout.is_row_major(slot.shape) && ir::bit_width(slot.dtype) % 8 == 0;
+bool same_memory(const ir::Tensor& a, const ir::Tensor& b) {
+  return a.storage() == b.storage() && a.offset() == b.offset() && a.bytes() == b.bytes() && a.dtype() == b.dtype();
 }
 
-size_t logical_bytes(const Slot& slot) {
-  size_t count = 1;
-  for (int64_t d : slot.shape) count *= static_cast<size_t>(d);
-  return ir::byte_size(slot.dtype, count);
+/// Whether the slot's constant is this one, packed as its layout says.
+bool is_packed(const Slot& slot, const ir::Tensor& original) {
+  if (ir::bit_width(slot.dtype) % 8 != 0) return false;  // no elements to speak of
+  if (const auto* packed = dynamic_cast<const PackedStorage*>(slot.constant.storage().get()))
+    return packed->layout() == slot.layout && packed->source().shape() == slot.shape &&
+           same_memory(packed->source(), original);
+  const auto* unpacked = dynamic_cast<const UnpackedStorage*>(original.storage().get());
+  return unpacked != nullptr && same_memory(unpacked->packed(), slot.constant);
 }
 
 /// Which tensors a package stores, and under what names: every constant once. What the kernels read in a packed layout
@@ -74,9 +78,12 @@ Weights choose_weights(const Program& program) {
   const ir::ConstantTable table = ir::collect_constants(*program.graph);
   for (const auto& [key, tensor] : table.tensors)
     if (tensor.dtype() != ir::DType::string) w.tensors.emplace(escape(key), tensor);
-  std::map<std::tuple<const uint8_t*, size_t, ir::DType>, std::string> by_memory;
+  std::map<std::tuple<const ir::Storage*, size_t, size_t, ir::DType>, std::string> by_memory;
+  const auto memory_of = [](const ir::Tensor& t) {
+    return std::tuple(t.storage().get(), t.offset(), t.bytes(), t.dtype());
+  };
   for (const auto& [name, tensor] : w.tensors)
-    if (tensor.bytes() > 0) by_memory.emplace(std::tuple(tensor.raw(), tensor.bytes(), tensor.dtype()), name);
+    if (tensor.bytes() > 0) by_memory.emplace(memory_of(tensor), name);
   w.of_slot.resize(program.slots.size());
   for (size_t s = 0; s < program.slots.size(); ++s) {
     const Slot& slot = program.slots[s];
@@ -87,7 +94,7 @@ Weights choose_weights(const Program& program) {
       w.of_slot[s] = "graph";
       continue;
     }
-    std::string& name = by_memory[{slot.constant.raw(), slot.constant.bytes(), slot.constant.dtype()}];
+    std::string& name = by_memory[memory_of(slot.constant)];
     if (name.empty() || slot.constant.bytes() == 0) {
       name = fmt::format("slot{}:{}", s, escape(slot.name));
       w.tensors.emplace(name, slot.constant);
@@ -95,13 +102,8 @@ Weights choose_weights(const Program& program) {
     w.of_slot[s] = name;
     const auto value = program.graph->find_value(slot.name);
     const ir::Tensor* original = value ? program.graph->constant(*value) : nullptr;
-    if (!is_packed(slot) || !original || original->dtype() != slot.dtype || original->bytes() != logical_bytes(slot))
-      continue;
-    const std::string key = table.key_of.at(original);
-    if (w.unpacked_from.contains(key)) continue;
-    UnpackedStorage unpacked(slot.constant, slot.shape, slot.layout, slot.dtype);
-    if (std::memcmp(unpacked.data(), original->raw(), original->bytes()) == 0)
-      w.unpacked_from[key] = {s, original->shape()};
+    if (original && is_packed(slot, *original))
+      w.unpacked_from.try_emplace(table.key_of.at(original), Weights::From{s, original->shape()});
   }
   // A constant that is also used as it is stays; one that is only used packed goes.
   std::set<std::string> used(w.of_slot.begin(), w.of_slot.end());
@@ -116,8 +118,8 @@ Weights choose_weights(const Program& program) {
 /// A package opened: mapped, its manifest checked.
 class Package {
  public:
-  explicit Package(const std::string& path) : path_(path), file_(MappedFile::open(path)) {
-    members_ = read_tar(file_->text(), path);
+  explicit Package(const std::string& path) : path_(path), file_(ir::map_file(path)) {
+    members_ = read_tar(text(), path);
     if (!members_.contains("manifest.json"))
       throw InputError("{}: a tar archive, but not a Rooftune package (no manifest.json)", path);
     const std::string source = path + ": manifest.json";
@@ -139,7 +141,7 @@ class Package {
 
   std::string_view text(const std::string& name) const {
     const TarMember& member = members_.at(name);
-    return file_->text().substr(member.offset, member.bytes);
+    return text().substr(member.offset, member.bytes);
   }
   /// The member's bytes, which are what the manifest promises.
   std::string_view verified(const std::string& name) const {
@@ -155,11 +157,13 @@ class Package {
     if (found == members_.end()) throw InputError("{}: '{}' is missing", path_, name);
     return found->second;
   }
-  const std::shared_ptr<MappedFile>& file() const { return file_; }
+  const std::shared_ptr<ir::Storage>& file() const { return file_; }
 
  private:
+  std::string_view text() const { return {reinterpret_cast<const char*>(file_->data()), file_->size()}; }
+
   std::string path_;
-  std::shared_ptr<MappedFile> file_;
+  std::shared_ptr<ir::Storage> file_;
   std::map<std::string, TarMember> members_;
   std::map<std::string, std::string> hashes_;
 };
@@ -211,28 +215,30 @@ void save(const Program& program, const std::string& path) {
   const std::string graph_text = dump(ir::to_json(*program.graph)), program_text = dump(program_document);
   const ir::SafetensorsWriter writer({std::move(weights.tensors), {}});
 
+  AtomicFile file(path);
   Json members = Json::array();
-  const auto list = [&](const std::string& name, uint64_t bytes, const std::string& hash) {
-    members.push_back({{"name", name}, {"bytes", bytes}, {"sha256", hash}});
+  TarWriter tar([&](const void* data, size_t bytes) { file.write(data, bytes); });
+  const auto add = [&](const std::string& name, uint64_t bytes, const auto& content) {
+    Sha256 hash;  // while it is written: weights are read and packed only once
+    tar.add(name, bytes, [&](const TarWriter::Sink& sink) {
+      content([&](const void* data, size_t size) {
+        hash.update(data, size);
+        sink(data, size);
+      });
+    });
+    members.push_back({{"name", name}, {"bytes", bytes}, {"sha256", hash.finish()}});
   };
-  list("graph.json", graph_text.size(), sha256(graph_text));
-  list("program.json", program_text.size(), sha256(program_text));
+  const auto add_bytes = [&](const std::string& name, const void* data, size_t bytes) {
+    add(name, bytes, [&](const TarWriter::Sink& sink) { sink(data, bytes); });
+  };
+  add_bytes("graph.json", graph_text.data(), graph_text.size());
+  add_bytes("program.json", program_text.data(), program_text.size());
   for (size_t i = 0; i < program.code.size(); ++i)
-    list(code_name(i), program.code[i].elf.size(), sha256(program.code[i].elf.data(), program.code[i].elf.size()));
-  Sha256 weights_hash;
-  writer.write([&](const void* data, size_t bytes) { weights_hash.update(data, bytes); });
-  list(kWeights, writer.size(), weights_hash.finish());
+    add_bytes(code_name(i), program.code[i].elf.data(), program.code[i].elf.size());
+  add(kWeights, writer.size(), [&](const TarWriter::Sink& sink) { writer.write(sink); });
   const Json manifest{
       {"format", "rooftune"}, {"format_version", kFormat}, {"rooftune_version", version()}, {"members", members}};
-
-  AtomicFile file(path);
-  TarWriter tar([&](const void* data, size_t bytes) { file.write(data, bytes); });
   tar.add("manifest.json", manifest.dump(1) + "\n");
-  tar.add("graph.json", graph_text);
-  tar.add("program.json", program_text);
-  for (size_t i = 0; i < program.code.size(); ++i)
-    tar.add(code_name(i), {reinterpret_cast<const char*>(program.code[i].elf.data()), program.code[i].elf.size()});
-  tar.add(kWeights, writer.size(), [&](const TarWriter::Sink& sink) { writer.write(sink); });
   tar.finish();
   file.commit();
 }
@@ -241,9 +247,8 @@ Program load(const std::string& path, bool check_weights) {
   const Package package(path);
   if (check_weights) package.verified(kWeights);
   const TarMember& weights = package.member(kWeights);
-  const auto storage = std::make_shared<PackageStorage>(package.file());
   std::map<std::string, ir::Tensor> tensors =
-      ir::read_safetensors(storage, weights.offset, weights.bytes, path + ": " + kWeights).tensors;
+      ir::read_safetensors(package.file(), weights.offset, weights.bytes, path + ": " + kWeights).tensors;
   const Json document = package.json("program.json");
   if (document.contains("plugins")) require_plugins(document["plugins"], path);
 

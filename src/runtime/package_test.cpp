@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "kernel/layout.h"
 #include "runtime/executable.h"
+#include "runtime/packed_storage.h"
 #include "runtime/tar.h"
 #include "runtime/testing/programs.h"
 
@@ -103,29 +104,50 @@ TEST(Package, KeepsDynamicSlotsAndStrings) {
 TEST(Package, StoresAPackedConstantOnce) {
   const TempDirectory folder;
   Builder b;
-  const ir::Tensor w = testing::random_tensor({48, 32});
+  const ir::Tensor w = testing::random_tensor({480, 320});
   const int x = b.input(), y = b.output();
   b.step(Builder::scale, {x, y});
   const int c = b.constant(w);
   Slot& slot = b.program.slots[static_cast<size_t>(c)];
-  slot.layout = kernel::Layout::blocked({48, 32}, {1, 0}, {{1, 16}});
-  slot.constant = ir::Tensor(ir::DType::f32, {48 * 32});
-  kernel::pack(w.raw(), {48, 32}, slot.layout, 4, slot.constant.raw());
-  b.program.graph->add_constant(slot.name, w.reshaped({32, 48}));  // the graph's view has another shape
+  slot.layout = kernel::Layout::blocked({480, 320}, {1, 0}, {{1, 16}});
+  slot.constant = ir::Tensor(ir::DType::f32, {480 * 320}, std::make_shared<PackedStorage>(w, slot.layout, slot.bytes));
+  ir::Tensor packed(ir::DType::f32, {480 * 320});
+  kernel::pack(w.raw(), {480, 320}, slot.layout, 4, packed.raw());
+  b.program.graph->add_constant(slot.name, w.reshaped({320, 480}));  // the graph's view has another shape
   b.program.graph->add_constant("odd % \xff name", testing::random_tensor({3}));
   save(b.build(), folder.file("m.rt"));
   EXPECT_LT(read_file(folder.file("m.rt")).size(), w.bytes() + 30'000) << "the weights stand in the package twice";
   const Program loaded = load(folder.file("m.rt"));
   const Slot& got = loaded.slots[static_cast<size_t>(c)];
-  EXPECT_TRUE(same_bytes(got.constant, slot.constant));
+  EXPECT_TRUE(same_bytes(got.constant, packed));
   const ir::Tensor* original = loaded.graph->constant(*loaded.graph->find_value(slot.name));
   ASSERT_NE(original, nullptr);
-  EXPECT_EQ(original->shape(), (std::vector<int64_t>{32, 48}));
+  EXPECT_EQ(original->shape(), (std::vector<int64_t>{320, 480}));
   EXPECT_TRUE(same_bytes(*original, w));
   EXPECT_TRUE(loaded.graph->find_value("odd % \xff name").has_value());
   // A loaded program can be saved again, to the same bytes.
   save(loaded, folder.file("again.rt"));
   EXPECT_EQ(read_file(folder.file("again.rt")), read_file(folder.file("m.rt")));
+}
+
+TEST(Package, KeepsAConstantThatIsUsedInBothForms) {
+  const TempDirectory folder;
+  Builder b;
+  const ir::Tensor w = testing::random_tensor({48, 32});
+  const int x = b.input(), y = b.output();
+  b.step(Builder::scale, {x, y});
+  const int plain = b.constant(w), packed = b.constant(w);
+  Slot& slot = b.program.slots[static_cast<size_t>(packed)];
+  slot.layout = kernel::Layout::blocked({48, 32}, {1, 0}, {{1, 24}});  // 32 in blocks of 24: padded
+  slot.bytes = static_cast<size_t>(slot.layout.size()) * 4 + 256;
+  slot.constant = ir::Tensor(ir::DType::f32, {static_cast<int64_t>(slot.bytes / 4)},
+                             std::make_shared<PackedStorage>(w, slot.layout, slot.bytes));
+  b.program.graph->add_constant(slot.name, w);
+  save(b.build(), folder.file("m.rt"));
+  const Program loaded = load(folder.file("m.rt"), true);
+  EXPECT_TRUE(same_bytes(loaded.slots[static_cast<size_t>(plain)].constant, w));
+  EXPECT_TRUE(same_bytes(loaded.slots[static_cast<size_t>(packed)].constant, slot.constant));
+  EXPECT_EQ(loaded.slots[static_cast<size_t>(packed)].constant.data<float>()[slot.bytes / 4 - 1], 0);
 }
 
 TEST(Package, ConstantsComeStraightFromTheMappedFile) {

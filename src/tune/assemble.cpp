@@ -3,6 +3,7 @@
 #include <map>
 
 #include "ops/op.h"
+#include "runtime/packed_storage.h"
 #include "tune/workload.h"
 
 namespace rooftune::tune {
@@ -93,16 +94,12 @@ class Assembler {
     slot.shape = tensor.shape();
     slot.layout = layout;
     slot.bytes = bytes;
-    const size_t element = ir::byte_size(tensor.dtype(), 1);
-    const std::vector<int64_t> elements = {static_cast<int64_t>(bytes / element)};
     auto& shared = (*work_.packed)[key];
-    if (auto storage = shared.lock(); storage && storage->size() >= bytes) {
-      slot.constant = ir::Tensor(tensor.dtype(), elements, std::move(storage));
-    } else {
-      slot.constant = ir::Tensor(tensor.dtype(), elements);
-      kernel::pack(tensor.raw(), tensor.shape(), layout, element, slot.constant.raw());
-      shared = slot.constant.storage();
-    }
+    auto storage = shared.lock();
+    if (!storage || storage->size() < bytes)
+      shared = storage = std::make_shared<runtime::PackedStorage>(tensor, layout, bytes);
+    const auto elements = static_cast<int64_t>(bytes / ir::byte_size(tensor.dtype(), 1));
+    slot.constant = ir::Tensor(tensor.dtype(), {elements}, std::move(storage));
     program_.slots.push_back(std::move(slot));
     return packed_[key] = static_cast<int>(program_.slots.size()) - 1;
   }

@@ -4,6 +4,8 @@
 #include "base/files.h"
 #include "exporters/onnx/onnx.h"
 #include "exporters/onnx/opset.h"
+#include "ir/derived.h"
+#include "ir/mapped.h"
 #include "onnx-ml.pb.h"
 
 namespace rooftune::exporters {
@@ -274,6 +276,13 @@ Weight inline_weight(const std::string& name, const Tensor& t) {
   return w;
 }
 
+/// Models may be larger than memory.
+void write_weight(AtomicFile& file, const Tensor& t) {
+  const Tensor tensor = ir::for_reading_once(t);
+  file.write(tensor.raw(), tensor.bytes());
+  ir::release(tensor);
+}
+
 Weight external_weight(const std::string& name, const Tensor& t, const std::string& location, AtomicFile& data) {
   static constexpr char kZeros[kPage] = {};
   data.write(kZeros, (kPage - data.position() % kPage) % kPage);
@@ -288,7 +297,7 @@ Weight external_weight(const std::string& name, const Tensor& t, const std::stri
     e.set_key(key);
     e.set_value(value);
   }
-  data.write(t.raw(), t.bytes());
+  write_weight(data, t);
   const std::string bytes = proto.SerializeAsString();
   return {field_start(kGraphInitializer, bytes.size()) + bytes};
 }
@@ -341,7 +350,7 @@ void write_onnx(const Graph& original, const std::string& path, const OnnxOption
   file.write(graph_bytes);
   for (const Weight& w : weights) {
     file.write(w.before);
-    if (w.raw) file.write(w.raw->raw(), w.raw->bytes());
+    if (w.raw) write_weight(file, *w.raw);
   }
   if (data) data->commit();
   file.commit();

@@ -1,8 +1,5 @@
 #include "frontends/onnx/values.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cstring>
@@ -11,21 +8,13 @@
 
 #include "frontends/onnx/wire.h"
 #include "frontends/utf8.h"
+#include "ir/mapped.h"
 
 namespace rooftune::frontends::onnx_format {
 namespace {
 
 using ir::DType;
 using ir::Tensor;
-
-/// Tells the system that these bytes of a mapped file will not be read again soon, so that copying crooked weights out
-/// of a file does not hold them in memory twice.
-void forget(uint8_t* data, size_t bytes) {
-  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const uintptr_t from = (reinterpret_cast<uintptr_t>(data) + page - 1) / page * page;
-  const uintptr_t to = reinterpret_cast<uintptr_t>(data + bytes) / page * page;
-  if (to > from) ::madvise(reinterpret_cast<void*>(from), to - from, MADV_PAGEOUT);  // a hint; failing does no harm
-}
 
 /// The typed field that a dtype uses when its data is not raw, as a name and the number of entries expected there.
 struct TypedField {
@@ -215,7 +204,7 @@ Tensor TensorReader::at(DType dtype, std::vector<int64_t> shape, const std::shar
   const auto alignment = static_cast<uintptr_t>(std::clamp(ir::bit_width(dtype) / 8, 1, 8));
   if (reinterpret_cast<uintptr_t>(mapped.raw()) % alignment == 0) return mapped;
   Tensor copy = mapped.clone();
-  forget(mapped.raw(), mapped.bytes());
+  ir::release(mapped);  // or crooked weights would be in memory twice
   return copy;
 }
 
