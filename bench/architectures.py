@@ -3,8 +3,8 @@ that run by their reference.
 
     python bench/architectures.py [--size small|real] [--threads N] [--only NAME …] [--json OUT.json]
 
-Rooftune gets the module by torch.export, onnxruntime the file of torch.onnx; runs of the two alternate, and the medians of
-five rounds are compared. Needs torch, transformers, onnxscript and onnxruntime (scripts/requirements-full.txt).
+Rooftune gets the module by torch.export, onnxruntime the file of torch.onnx; bursts of runs of the two alternate, and the
+medians of five rounds are compared. Needs torch, transformers, onnxscript and onnxruntime (scripts/requirements-full.txt).
 """
 import argparse
 import json
@@ -39,7 +39,10 @@ def session(module, inputs, path, threads):
 
 
 def burst(run, seconds):
-    """Milliseconds of each run for about this long, three at least."""
+    """The median of the milliseconds of runs for about this long, three at least; after a pause and a run that does not
+    count, since the threads of a runtime that has just run spin for a while."""
+    time.sleep(0.02)
+    run()
     times, end = [], time.perf_counter() + seconds
     while len(times) < 3 or time.perf_counter() < end:
         start = time.perf_counter()
