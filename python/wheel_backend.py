@@ -1,13 +1,17 @@
-"""Builds the wheel: the package, librooftune.so and the code generator beside it, the hardware registry and the worker
-that runs other engines. There is no source distribution: what the libraries are built from is the whole repository.
+"""Builds the wheel: the package, librooftune.so and the code generator beside it, their headers, the hardware registry and
+the worker that runs other engines. There is no source distribution: what the libraries are built from is the whole
+repository.
 
 A build backend (PEP 517) of its own, because all that is needed is a zip archive with the right names in it. The
-libraries come from $ROOFTUNE_BUILD, else from build/release of this repository.
+libraries come from $ROOFTUNE_BUILD, else from build/release of this repository. As `pip install ./python` builds it, the
+wheel is for this machine; scripts/build-wheel makes the one for others, with what the libraries need inside.
 """
 import base64
 import hashlib
 import os
 import re
+import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -20,8 +24,8 @@ def _version():
     return re.search(r"project\(rooftune VERSION ([0-9.]+)", (ROOT / "CMakeLists.txt").read_text()).group(1)
 
 
-def _tag():
-    return f"py3-none-linux_{os.uname().machine}"
+LOCAL = f"linux_{os.uname().machine}"
+HEADERS = ("src/capi/rooftune.h", "src/plugins/rooftune_plugin.h")
 
 
 def _metadata():
@@ -33,9 +37,10 @@ def _metadata():
     return "\n".join(lines + [f"Requires-Dist: {need}" for need in needs]) + "\n"
 
 
-def _info():
-    wheel = f"Wheel-Version: 1.0\nGenerator: rooftune\nRoot-Is-Purelib: false\nTag: {_tag()}\n"
-    return {"METADATA": _metadata(), "WHEEL": wheel}
+def _info(platform):
+    wheel = f"Wheel-Version: 1.0\nGenerator: rooftune\nRoot-Is-Purelib: false\nTag: py3-none-{platform}\n"
+    return {"METADATA": _metadata(), "WHEEL": wheel, "licenses/LICENSE": ROOT / "LICENSE",
+            "entry_points.txt": "[console_scripts]\nrooftune = rooftune.__main__:main\n"}
 
 
 def _files():
@@ -49,16 +54,18 @@ def _files():
         elif name == LIBRARIES[0]:
             raise SystemExit(f"{path} is missing: run scripts/build first, or set ROOFTUNE_BUILD")
     files["rooftune/bench/worker.py"] = ROOT / "bench" / "worker.py"  # `bench` runs other engines in it
+    for header in HEADERS:
+        files[f"rooftune/include/{Path(header).name}"] = ROOT / header
     for path in sorted((ROOT / "registry").rglob("*.yaml")):
         files[f"rooftune/{path.relative_to(ROOT)}"] = path
     return files
 
 
-def _write_wheel(folder, files):
-    """`files`: name -> path or text."""
-    name = f"rooftune-{_version()}-{_tag()}.whl"
+def _write_wheel(folder, files, platform=LOCAL, more_info={}):
+    """`files`: name -> path or text; `more_info`: the same for files of the dist-info folder."""
+    name = f"rooftune-{_version()}-py3-none-{platform}.whl"
     dist_info = f"rooftune-{_version()}.dist-info"
-    contents = dict(files, **{f"{dist_info}/{key}": text for key, text in _info().items()})
+    contents = dict(files, **{f"{dist_info}/{key}": text for key, text in {**_info(platform), **more_info}.items()})
     record = []
     with zipfile.ZipFile(Path(folder) / name, "w", zipfile.ZIP_DEFLATED) as archive:
         def add(member, data):
@@ -80,6 +87,21 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     return _write_wheel(wheel_directory, _files())
 
 
+def build_bundled(wheel_directory):
+    """The wheel for other machines (wheel_bundle.py)."""
+    import wheel_bundle
+    files = _files()
+    libraries = [files.pop(f"rooftune/lib/{name}") for name in LIBRARIES]
+    with tempfile.TemporaryDirectory() as folder:
+        sources = wheel_bundle.bundle(libraries, folder)
+        files.update({f"rooftune/lib/{path.name}": path for path in sorted(Path(folder).iterdir())})
+        licences = {f"licenses/{package}": path for package, path in wheel_bundle.licences(sources).items()}
+        return _write_wheel(wheel_directory, files, wheel_bundle.platform_tag(), licences)
+
+
 def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
     return _write_wheel(wheel_directory, {"rooftune_editable.pth": f"{HERE}\n"})
 
+
+if __name__ == "__main__":
+    print(Path(sys.argv[1]) / build_bundled(sys.argv[1]))

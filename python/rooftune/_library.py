@@ -31,6 +31,7 @@ _FUNCTIONS = {  # name: (result, arguments); a result of c_int is a status unles
     "rt_version": (c_char_p, []),
     "rt_last_error": (c_int, [POINTER(c_char_p)]),
     "rt_free_string": (None, [c_void_p]),
+    "rt_command_line": (c_int, [c_int, POINTER(c_char_p)]),
     "rt_tensor_create": (c_int, [c_char_p, _SHAPE, c_int, POINTER(c_void_p)]),
     "rt_tensor_wrap": (c_int, [c_void_p, c_size_t, c_char_p, _SHAPE, c_int, RELEASE, c_void_p, POINTER(c_void_p)]),
     "rt_tensor_from_dlpack": (c_int, [c_void_p, POINTER(c_void_p)]),
@@ -52,7 +53,7 @@ _FUNCTIONS = {  # name: (result, arguments); a result of c_int is a status unles
     "rt_profile": (c_int, [c_void_p, POINTER(c_void_p), c_int, POINTER(c_void_p)]),
     "rt_call": (c_int, [c_char_p, c_char_p, PROGRESS, c_void_p, POINTER(c_void_p)]),
 }
-_PLAIN = {"rt_last_error", "rt_tensor_rank"}
+_PLAIN = {"rt_last_error", "rt_tensor_rank", "rt_command_line"}
 
 
 def _raise_failures(status, function, arguments):

@@ -31,6 +31,8 @@ const char* rt_version(void);
  * stays until this thread's next failure. */
 rt_status rt_last_error(const char** message);
 void rt_free_string(char* text);
+/* The command-line tool as a function: argv[0] is its name, the result its exit code. It takes over SIGINT. */
+int rt_command_line(int argc, char** argv);
 
 /* --- tensors: dense, row-major, in host memory. Element types by name: f32, f64, f16, bf16, f8e4m3fn, f8e5m2, …, i8, i16,
  * i32, i64, u8, u16, u32, u64, i4, u4, bool, c64, c128, string. */

@@ -28,8 +28,8 @@ void* open_library() {
     if (std::filesystem::exists(place)) why = message;  // it is there and does not load: that is the reason to show
   }
   throw EnvironmentError(
-      "the CPU code generator could not be loaded ({}); it needs {} beside the program and LLVM 19 "
-      "(Debian, Ubuntu: apt-get install libllvm19). A tuned .rt runs without it.",
+      "the CPU code generator could not be loaded ({}): put {} beside the program, or name it in ROOFTUNE_CODEGEN_CPU. "
+      "A tuned .rt runs without it.",
       why.empty() ? "not found" : why, kLibrary);
 }
 
