@@ -2,7 +2,8 @@
 
 Only the platform is left outside: the C library, and GCC's two run-time libraries, which are newer on every newer system
 and which all C++ code of a process has to share. Copies get names of their own (libfmt-1a2b3c4d.so.9), so that neither
-another library of the same name in the process is taken for ours nor ours for it, and find each other by $ORIGIN.
+another library of the same name in the process is taken for ours nor ours for it, and find each other by $ORIGIN. So do
+the symbols by which we call them: TensorFlow offers its own protobuf to the whole process, which ours would be bound to.
 """
 import hashlib
 import os
@@ -31,6 +32,22 @@ def _beside(library):
     return {name: Path(os.path.realpath(path)) for name, path in lines if not PLATFORM.match(name)}
 
 
+def _defined(library):
+    """The dynamic symbols that a library defines."""
+    lines = _output("nm", "--dynamic", "--defined-only", "--format=posix", library).splitlines()
+    return {line.split()[0].split("@")[0] for line in lines}
+
+
+def _names_of_our_own(copies, libraries):
+    """Lines "old new" for the symbols that only `copies` define, of all that `libraries` are loaded with."""
+    everybodys = set()
+    for name, path in re.findall(r"^\s*(\S+) => (/\S+)", _output("ldd", *libraries), re.M):
+        if PLATFORM.match(name):
+            everybodys |= _defined(path)
+    symbols = set().union(*map(_defined, copies)) - everybodys - {"_init", "_fini"}
+    return "".join(f"{symbol} rooftune_{symbol}\n" for symbol in sorted(symbols))
+
+
 def bundle(libraries, folder):
     """Copies `libraries` and what they need into `folder`, ready to be moved together; the paths where the copies are from."""
     found = {}
@@ -40,6 +57,8 @@ def bundle(libraries, folder):
     for name, path in found.items():
         stem, version = name.split(".so", 1)
         renamed[name] = f"{stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}.so{version}"
+    symbols = Path(folder) / "symbols"
+    symbols.write_text(_names_of_our_own(found.values(), libraries))
     for name, path in [(p.name, p) for p in map(Path, libraries)] + list(found.items()):
         copy = Path(folder) / renamed.get(name, name)
         shutil.copyfile(path, copy)
@@ -48,8 +67,10 @@ def bundle(libraries, folder):
         replaced = [word for old in needed(copy) if old in renamed for word in ("--replace-needed", old, renamed[old])]
         own_name = ["--set-soname", renamed[name]] if name in renamed else []
         subprocess.run(["patchelf", "--set-rpath", "$ORIGIN", *own_name, *replaced, copy], check=True)
+        subprocess.run(["patchelf", "--rename-dynamic-symbols", symbols, copy], check=True)
         if strangers := [n for n in needed(copy) if n not in renamed.values() and not PLATFORM.match(n)]:
             raise SystemExit(f"{copy.name} still needs {', '.join(strangers)}")
+    symbols.unlink()
     return list(found.values())
 
 

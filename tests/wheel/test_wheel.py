@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, VERSIONS
-from small_models import cnn, expected, random_inputs
+from wheels import BUILD, ROOT, VERSIONS
+
+sys.path.append(str(ROOT / "tests" / "e2e"))
+from small_models import cnn, expected, random_inputs  # noqa: E402
 
 HERE = ".".join(platform.python_version_tuple()[:2])
 PLATFORM = re.compile(r"(ld-linux-x86-64|lib(c|m|dl|rt|pthread|util|gcc_s|stdc\+\+))\.so\.\d+$|ld-2|vdso")
@@ -52,7 +54,7 @@ def job(tmp_path):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_model_is_optimised_and_run(version, installed, job):
     python = installed(version)
-    package, mapped = json.loads(python("python", "job.py", job, cwd=job))
+    package, mapped = json.loads(python("python", "job.py", job, cwd=job, LD_BIND_NOW="1"))
     package = Path(package).parent
     assert package.is_relative_to(python.folder)
     ours = [Path(p).name for p in mapped if Path(p).is_relative_to(package)]
@@ -131,6 +133,19 @@ def test_beside_other_engines(first, installed, job):
     (job / "both.py").write_text(start + (others + ours + others if first == "others" else ours + others + ours) + "print(engines)\n")
     engines = ast.literal_eval(python("python", "both.py", cwd=job).strip().splitlines()[-1])
     assert "onnxruntime" in engines
+
+
+def test_others_symbols_are_not_taken_for_ours(installed, job):
+    """As beside TensorFlow, which offers its protobuf to the whole process: here are functions of all the names, which crash."""
+    ours = subprocess.run(["ldd", BUILD / "lib" / "librooftune.so"], capture_output=True, text=True, check=True).stdout
+    libraries = re.findall(r"lib(?:protobuf-lite|fmt|spdlog|yaml-cpp|sqlite3)\.so\S* => (\S+)", ours)
+    symbols = subprocess.run(["nm", "--dynamic", "--defined-only", "--format=posix", *libraries], capture_output=True, text=True, check=True).stdout
+    names = set(re.findall(r"^(\w+) T ", symbols, re.M)) - {"_init", "_fini"}
+    assert len(libraries) == 5 and any("protobuf" in name for name in names)
+    (job / "clash.s").write_text("".join(f".globl {name}\n{name}:\n" for name in sorted(names)) + "ud2\n.section .note.GNU-stack\n")
+    subprocess.run(["cc", "-shared", "clash.s", "-o", "clash.so"], check=True, cwd=job)
+    (job / "clash.py").write_text(f"import ctypes\nctypes.CDLL('./clash.so', ctypes.RTLD_GLOBAL)\nimport job\njob.job({str(job)!r})\n")
+    installed(HERE)("python", "clash.py", cwd=job)
 
 
 def indented(code):

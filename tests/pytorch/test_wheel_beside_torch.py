@@ -1,15 +1,13 @@
 """Modules made fast by the wheel for other machines (tests/wheel), in one process with PyTorch, whoever comes first."""
-import importlib.util
 import platform
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-_spec = importlib.util.spec_from_file_location("wheels", Path(__file__).resolve().parents[1] / "wheel" / "conftest.py")
-wheels = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(wheels)
-wheel, installed = wheels.wheel, wheels.installed
+sys.path.append(str(Path(__file__).resolve().parents[1] / "wheel"))
+from wheels import installed, wheel  # noqa: E402, F401: fixtures
 
 SCRIPT = """
 import sys
