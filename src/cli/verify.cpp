@@ -13,7 +13,8 @@ void add_verify(CLI::App& app, Command& command) {
   add_backend(command);
   number_option(command, "--max-rel-error", "max_rel_error", "allowed ‖a - b‖ / ‖a‖ (default 1e-4)");
   text_option(command, "--data", "data", "compare on these inputs (.npz, one array per input) instead of random ones");
-  integer_option(command, "--samples", "samples", "random inputs to try (default 3)");
+  integer_option(command, "--samples", "samples",
+                 "random inputs to try (default 3), beside special sizes of free dimensions");
   command.print = [](const Json& r) {
     fmt::print("{}: largest relative error {:.2e} ({:.0e} is allowed)\n",
                r["agree"].get<bool>() ? "they agree" : "they differ",

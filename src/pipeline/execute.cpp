@@ -8,6 +8,7 @@
 #include "measure/statistics.h"
 #include "pipeline/commands.h"
 #include "pipeline/data.h"
+#include "pipeline/free_dims.h"
 #include "pipeline/model.h"
 #include "pipeline/optimize_report.h"
 #include "verify/compare.h"
@@ -59,6 +60,20 @@ std::vector<ir::Tensor> picked(const std::vector<ir::Tensor>& tensors, const std
   std::vector<ir::Tensor> result;
   for (size_t p : positions) result.push_back(tensors[p]);
   return result;
+}
+
+/// For every random sample that `verify` compares the sizes of free dimensions: the largest, those at which something
+/// special could happen, and as many random ones as there are to be samples; without free dimensions that many of nothing.
+std::vector<tune::Size> sizes_to_compare(const ir::Graph& graph, int64_t samples, uint64_t seed) {
+  std::vector<tune::Size> sizes(1);
+  if (!has_free_dims(graph)) {
+    sizes.resize(static_cast<size_t>(samples));
+    return sizes;
+  }
+  for (auto& size : special_sizes(graph)) sizes.push_back(std::move(size));
+  verify::InputGenerator generator(graph, seed);
+  for (int64_t i = 0; i < samples; ++i) sizes.push_back(generator.draw_sizes());
+  return sizes;
 }
 
 }  // namespace
@@ -182,21 +197,32 @@ Json verify(const Json& json, Progress& progress, const Cancelled& cancelled) {
   verify::Tolerance tolerance;
   tolerance.relative = request.number("max_rel_error", 1e-4);
   const uint64_t seed = request.seed();
-  std::vector<std::vector<ir::Tensor>> samples;
-  if (request.has("data")) {
-    samples = read_samples(a.graph, request.text("data"));
-  } else {
-    const int64_t count = std::clamp<int64_t>(request.integer("samples", 3), 1, 1000);
-    for (int64_t i = 0; i < count; ++i)
-      samples.push_back(read_inputs(a.graph, request.texts("input"), seed + static_cast<uint64_t>(i)));
-  }
+  std::vector<std::vector<ir::Tensor>> data;
+  std::vector<tune::Size> sizes;  // of the random samples
+  if (request.has("data")) data = read_samples(a.graph, request.text("data"));
+  else sizes = sizes_to_compare(a.graph, std::clamp<int64_t>(request.integer("samples", 3), 1, 1000), seed);
+  const size_t samples = data.empty() ? sizes.size() : data.size();
   std::optional<verify::Comparison> worst;
-  for (size_t i = 0; i < samples.size() && !(i > 0 && cancelled.requested()); ++i) {
-    progress.report("comparing", static_cast<double>(i), static_cast<double>(samples.size()));
-    const auto theirs = picked(run_once(second, *second_context, picked(samples[i], inputs)), outputs);
-    const auto comparison =
-        verify::compare(verify::output_names(a.graph), theirs, run_once(first, *first_context, samples[i]));
-    worst = worst ? verify::worse(*worst, comparison) : comparison;
+  std::string worst_size;
+  Json tried = Json::array(), refused = Json::array();
+  for (size_t i = 0; i < samples && !(i > 0 && cancelled.requested()); ++i) {
+    progress.report("comparing", static_cast<double>(i), static_cast<double>(samples));
+    const auto sample = data.empty() ? read_inputs(a.graph, request.texts("input"), seed + i, sizes[i]) : data[i];
+    const std::string size = to_string(sizes_of(a.graph, sample));
+    std::optional<verify::Comparison> comparison;
+    try {
+      const auto ours = run_once(first, *first_context, sample);
+      const auto theirs = picked(run_once(second, *second_context, picked(sample, inputs)), outputs);
+      comparison = verify::compare(verify::output_names(a.graph), theirs, ours);
+    } catch (const InputError&) {
+      if (i == 0 || size.empty()) throw;
+      refused.push_back(size);  // not all sizes within bounds need be sizes of the model
+      continue;
+    }
+    if (!size.empty()) tried.push_back(size);
+    if (worst && worst->agrees(tolerance) && !comparison->agrees(tolerance)) worst_size = size;
+    if (!worst) worst_size = size;
+    worst = worst ? verify::worse(*worst, *comparison) : *comparison;
   }
   Json result = {{"model", a.path},
                  {"other", b.path},
@@ -205,7 +231,10 @@ Json verify(const Json& json, Progress& progress, const Cancelled& cancelled) {
                  {"agree", worst->agrees(tolerance)},
                  {"tolerance", tolerance.relative},
                  {"seed", seed}};
-  if (!worst->agrees(tolerance)) result["why"] = worst->why_not(tolerance);
+  if (!tried.empty()) result["sizes"] = tried;
+  if (!refused.empty()) result["refused_sizes"] = refused;
+  if (!worst->agrees(tolerance))
+    result["why"] = worst->why_not(tolerance) + (worst_size.empty() ? "" : " (first at " + worst_size + ")");
   return result;
 }
 

@@ -36,13 +36,13 @@ bool deterministic(const ir::Graph& graph) {
   return true;
 }
 
+}  // namespace
+
 std::string to_string(const tune::Size& size) {
   std::string text;
   for (const auto& [name, value] : size) text += (text.empty() ? "" : ", ") + name + "=" + value.to_string();
   return text;
 }
-
-}  // namespace
 
 bool is_bounded(const ir::Type& type) {
   return type.is_tensor() && type.has_rank() &&

@@ -23,6 +23,9 @@ tune::Size sizes_of(const ir::Graph& graph, const std::vector<ir::Tensor>& input
 /// dimensions at their smallest, and each alone; and one in the middle.
 std::vector<tune::Size> special_sizes(const ir::Graph& graph);
 
+/// "batch=1, seq=16"
+std::string to_string(const tune::Size& size);
+
 /// The tasks of a model, whose dimensions may be free within bounds, after `passes` (run at several sizes where they are).
 /// InputError where what depends on a free dimension is not understood.
 tune::Workload workload_of(const ir::Graph& graph, const std::function<void(ir::Graph&)>& passes,

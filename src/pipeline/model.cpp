@@ -138,7 +138,8 @@ runtime::Program compile(const Model& model, const HostTarget& target, bool fuse
   return program;
 }
 
-std::vector<ir::Tensor> read_inputs(const ir::Graph& graph, const std::vector<std::string>& files, uint64_t seed) {
+std::vector<ir::Tensor> read_inputs(const ir::Graph& graph, const std::vector<std::string>& files, uint64_t seed,
+                                    const tune::Size& sizes) {
   auto named = parse_pairs(files, "--input");
   std::vector<ir::Tensor> inputs(graph.inputs.size());
   bool all = true;
@@ -168,7 +169,9 @@ std::vector<ir::Tensor> read_inputs(const ir::Graph& graph, const std::vector<st
   if (!all) {
     constexpr uint64_t kZero = 0x9e3779b97f4a7c15;  // InputGenerator takes 0 for none
     verify::InputGenerator generator(graph, seed == 0 ? kZero : seed);
-    generator.set_sizes(sizes_of(graph, inputs));
+    auto told = sizes_of(graph, inputs);
+    told.insert(sizes.begin(), sizes.end());
+    generator.set_sizes(told);
     const auto random = generator.next();
     for (size_t i = 0; i < inputs.size(); ++i)
       if (!inputs[i]) inputs[i] = random[i];

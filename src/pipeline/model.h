@@ -37,9 +37,11 @@ void require_bounded(const Model& model);
 /// every node on its own, no passes (the baseline).
 runtime::Program compile(const Model& model, const HostTarget& target, bool fuse = true);
 
-/// Inputs by name from files (`name=x.npy`); those not named are random, equal ones for an equal seed. InputError naming an input that the model does
-/// not have, or whose type differs.
-std::vector<ir::Tensor> read_inputs(const ir::Graph& graph, const std::vector<std::string>& files, uint64_t seed);
+/// Inputs by name from files (`name=x.npy`); those not named are random, equal ones for an equal seed, of the sizes that the
+/// files say of free dimensions, else of those given, else the largest. InputError naming an input that the model does not
+/// have, or whose type differs.
+std::vector<ir::Tensor> read_inputs(const ir::Graph& graph, const std::vector<std::string>& files, uint64_t seed,
+                                    const tune::Size& sizes = {});
 
 /// What a model's inputs and outputs look like: [{name, dtype, shape}].
 Json describe_values(const ir::Graph& graph, const std::vector<ir::ValueId>& values);

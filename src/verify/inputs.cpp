@@ -242,13 +242,14 @@ void InputGenerator::set_sizes(const std::map<std::string, ir::Dim>& sizes) {
   }
 }
 
-void InputGenerator::draw_sizes() {
+const std::map<std::string, ir::Dim>& InputGenerator::draw_sizes() {
   for (const auto& [name, symbol] : symbols_) {
     const auto lo = std::max<int64_t>(1, symbol.min());
     std::uniform_real_distribution<double> exponent(std::log(static_cast<double>(lo)),
                                                     std::log(static_cast<double>(symbol.max() + 1)));
     sizes_[name] = std::clamp(static_cast<int64_t>(std::exp(exponent(random_))), lo, symbol.max());
   }
+  return sizes_;
 }
 
 std::vector<ir::Tensor> InputGenerator::next() {

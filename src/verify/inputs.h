@@ -35,8 +35,8 @@ class InputGenerator {
   uint64_t seed() const { return seed_; }
   std::vector<ir::Tensor> next();  // in the order of graph.inputs
   /// Other sizes of free dimensions for the next tensors: random ones within the bounds, small ones as likely as large ones
-  /// (log-uniform), or those given, and the largest of the others.
-  void draw_sizes();
+  /// (log-uniform), which are returned, or those given, and the largest of the others.
+  const std::map<std::string, ir::Dim>& draw_sizes();
   void set_sizes(const std::map<std::string, ir::Dim>& sizes);
 
  private:

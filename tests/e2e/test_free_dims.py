@@ -1,4 +1,6 @@
 """Models with free dimensions: compiled once, and at every size compared with onnxruntime."""
+import json
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -287,3 +289,31 @@ def test_what_run_prints(rooftune, tmp_path):
     done = rooftune("run", mlp(tmp_path / "m.onnx"), "--dim", "batch=1..4", "--output-dir", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "latency" in done.stdout and "roofline" not in done.stdout
+
+
+def mean_of_rows(path, as_sum):
+    """The mean, or what is the mean of eight rows only."""
+    nodes = [node("ReduceSum", "x axis0", "s"), node("Mul", "s eighth", "y")] if as_sum else [node("ReduceMean", "x axis0", "y")]
+    return save(path, nodes, [("x", ["batch", 24])], [("y", [1, 24])],
+                [AXES[0], numpy_helper.from_array(np.float32(1 / 8), "eighth")][:2 if as_sum else 1])
+
+
+def test_verify_tries_many_sizes(rooftune, tmp_path):
+    mean, other = mean_of_rows(tmp_path / "mean.onnx", False), mean_of_rows(tmp_path / "sum.onnx", True)
+    assert rooftune.json("verify", mean, other, "--dim", "batch=8")["agree"] is True
+    done = rooftune("verify", mean, other, "--dim", "batch=2..8", "--json")
+    said = json.loads(done.stdout)
+    assert done.returncode == 1 and said["agree"] is False and "first at batch=" in said["why"] and "batch=8)" not in said["why"]
+    rooftune.json("import", mean, "--dim", "batch=2..8", "-o", tmp_path / "mean.rt")
+    for options in ([mean, tmp_path / "mean.rt"], [tmp_path / "mean.rt", mean]):
+        said = rooftune.json("verify", *options, "--dim", "batch=2..8", "--samples", "4", "--seed", "5")
+        assert said["agree"] is True and "refused_sizes" not in said
+        assert said["sizes"][:3] == ["batch=8", "batch=2", "batch=4"] and len(said["sizes"]) == 7
+    # What only one of them takes is not compared, and said.
+    rooftune.json("import", mean, "--dim", "batch=4..8", "-o", tmp_path / "narrow.rt")
+    said = rooftune.json("verify", mean, tmp_path / "narrow.rt", "--dim", "batch=2..8")
+    assert said["agree"] is True and "batch=2" in said["refused_sizes"] and "batch=8" in said["sizes"]
+    # A file says the size of its samples.
+    np.save(tmp_path / "x.npy", np.random.default_rng().standard_normal((5, 24), np.float32))
+    said = rooftune.json("verify", mean, tmp_path / "mean.rt", "--dim", "batch=2..8", "--input", f"x={tmp_path / 'x.npy'}")
+    assert set(said["sizes"]) == {"batch=5"}
