@@ -35,6 +35,18 @@ std::optional<int> plain_axis(const Index& index) {
   return term.variable;
 }
 
+bool data_index_along(const Stage& stage, int axis) {
+  const std::vector<uint64_t> depends = axis_dependence(stage);
+  const auto differs = [&](const Index& index) {
+    const auto used = node_variables(index);
+    return std::any_of(used.begin(), used.end(),
+                       [&](int n) { return (depends[static_cast<size_t>(n)] >> axis & 1) != 0; });
+  };
+  return std::any_of(stage.nodes.begin(), stage.nodes.end(),
+                     [&](const ExprNode& n) { return std::any_of(n.indices.begin(), n.indices.end(), differs); }) ||
+         std::any_of(stage.out_indices.begin(), stage.out_indices.end(), differs);
+}
+
 std::vector<int> readers(const Kernel& kernel, int buffer) {
   std::vector<int> result;
   for (size_t s = 0; s < kernel.stages.size(); ++s)
@@ -78,16 +90,27 @@ bool is_contraction(const Stage& stage) {
   return std::count_if(stage.nodes.begin(), stage.nodes.end(), [](const ExprNode& n) { return n.op == Op::load; }) >= 2;
 }
 
-bool reads_only_constants(const Kernel& kernel, const Stage& stage) {
+namespace {
+
+bool loads_only_constants(const Kernel& kernel, const Stage& stage) {
   for (const auto& node : stage.nodes) {
     if (node.op != Op::load) continue;
     const auto& buffer = kernel.buffers[static_cast<size_t>(node.buffer)];
     if (buffer.role == Role::constant) continue;
     if (buffer.role != Role::temporary) return false;
     for (int w : writers(kernel, node.buffer))
-      if (!reads_only_constants(kernel, kernel.stages[static_cast<size_t>(w)])) return false;
+      if (!loads_only_constants(kernel, kernel.stages[static_cast<size_t>(w)])) return false;
   }
   return true;
+}
+
+}  // namespace
+
+bool reads_only_constants(const Kernel& kernel, const Stage& stage) {
+  if (!stage.scatters) return loads_only_constants(kernel, stage);
+  const auto all = writers(kernel, stage.buffer);  // it reads what the others wrote
+  return std::all_of(all.begin(), all.end(),
+                     [&](int w) { return loads_only_constants(kernel, kernel.stages[static_cast<size_t>(w)]); });
 }
 
 }  // namespace rooftune::kernel

@@ -16,6 +16,9 @@ std::optional<int64_t> stride(const Kernel& kernel, const Stage& stage, int buff
 /// Whether `index` is exactly one axis; which.
 std::optional<int> plain_axis(const Index& index);
 
+/// Whether an index that is data (a node's value), of a load or of where the stage scatters to, differs along `axis`.
+bool data_index_along(const Stage& stage, int axis);
+
 /// Stages that read `buffer`.
 std::vector<int> readers(const Kernel& kernel, int buffer);
 /// Stages that write it.

@@ -53,7 +53,8 @@ class Inliner {
   bool is_plain_map(size_t s) const {
     const Stage& stage = kernel_.stages[s];
     const Buffer& buffer = kernel_.buffers[static_cast<size_t>(stage.buffer)];
-    if (stage.is_reduction() || !stage.where.empty() || buffer.role != Role::temporary || !writes_identity(stage))
+    if (stage.is_reduction() || stage.scatters || !stage.where.empty() || buffer.role != Role::temporary ||
+        !writes_identity(stage))
       return false;
     for (size_t d = 0; d < buffer.shape.size(); d++) {
       if (stage.axes[d].extent != buffer.shape[d]) return false;
@@ -108,6 +109,7 @@ class Inliner {
       renumbered[i] = reads(n) ? expand(n, map, ranges, reader.nodes) : intern(reader.nodes, std::move(n));
     }
     for (Index& e : reader.where) e = renumber(e, renumbered);
+    for (Index& e : reader.out_indices) e = renumber(e, renumbered);
     keep_needed(reader, renumbered.back());
   }
 

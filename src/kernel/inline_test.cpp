@@ -2,6 +2,7 @@
 #include <rapidcheck/gtest.h>
 
 #include <cmath>
+#include <cstring>
 
 #include "kernel/interpreter.h"
 #include "kernel/kernel.h"
@@ -35,6 +36,34 @@ struct Example {
   int w = kernel.add_buffer("w", DType::f32, {8, 5}, Role::constant);
   int y = kernel.add_buffer("out", DType::f32, {6, 5}, Role::output);
 };
+
+// An index per edge, expanded over the features: the scatter reads it once per edge, and in vectors along the features.
+TEST(InlineMaps, IndicesAndMessagesGoIntoAScatter) {
+  Kernel k{.name = "k"};
+  const int target = k.add_buffer("target", DType::i64, {9}, Role::input);
+  const int x = k.add_buffer("x", DType::f32, {9, 4}, Role::input);
+  const int y = k.add_buffer("y", DType::f32, {5, 4}, Role::output);
+  StageBuilder expand(k, "expand", {{"e", 9}, {"f", 4}});
+  const int index = expand.finish(expand.load(target, {expand.axis(0)}));
+  const int twice = map(k, "twice", 9, 4, x, [](StageBuilder& s, int v) { return s.add(v, v); });
+  const int start = map(k, "start", 5, 4, x, [](StageBuilder& s, int v) { return s.mul(v, v); });
+  map(k, "begin", 5, 4, start, [](StageBuilder&, int v) { return v; }, y);
+  StageBuilder s(k, "meet", {{"f", 4}}, {{"e", 9}});
+  const Index row = s.value_index(s.load(index, {s.axis(1), s.axis(0)}));
+  s.finish_scatter(s.load(twice, {s.axis(1), s.axis(0)}), Reduction::sum, y, {row, s.axis(0)});
+  verify(k);
+  const Kernel before = k;
+  inline_maps(k);
+  verify(k);
+  EXPECT_EQ(stage_names(k), (std::vector<std::string>{"begin", "meet"})) << print(k);
+  EXPECT_EQ(k.stages[1].nodes[0].indices, std::vector<Index>{Index::variable(1)}) << print(k);
+  std::vector<Tensor> tensors(before.buffers.size());
+  tensors[0] = Tensor::of<int64_t>(DType::i64, {9}, {0, 4, 2, 2, 7, 0, -1, 2, 3});
+  tensors[1] = Tensor(DType::f32, {9, 4});
+  for (int64_t i = 0; i < 36; i++) tensors[1].data<float>()[i] = std::sin(static_cast<float>(i));
+  const Tensor wanted = interpret(before, tensors)[0], got = interpret(k, tensors)[0];
+  EXPECT_EQ(std::memcmp(wanted.raw(), got.raw(), got.bytes()), 0);
+}
 
 TEST(InlineMaps, EpilogueChainBecomesOneStage) {
   Example e;

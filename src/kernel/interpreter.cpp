@@ -41,7 +41,9 @@ class StageRunner {
       if (std::all_of(used.begin(), used.end(), [&](int v) { return v < stage.spatial; })) of_points_.push_back(e);
     }
     for (size_t i = 0; i < stage.axes.size(); i++) {
-      if (lane_axis_ < 0 || stage.axes[i].extent > extent(lane_axis_)) lane_axis_ = static_cast<int>(i);
+      // Where points may meet, lanes keep to the order of the axes.
+      if (lane_axis_ < 0 || stage.scatters || stage.axes[i].extent > extent(lane_axis_))
+        lane_axis_ = static_cast<int>(i);
     }
     offsets_.resize(kBlock);
     scratch_.resize(kBlock);
@@ -55,6 +57,7 @@ class StageRunner {
     for (int i = 0; i < stage_.spatial; i++) {
       if (extent(i) == 0) return;
     }
+    if (stage_.scatters) return scatter_all();
     bool lanes_are_points = lane_axis_ >= 0 && lane_axis_ < stage_.spatial;
     walk(0, stage_.spatial, [&] {
       if (!lanes_are_points) return points(1);
@@ -141,6 +144,66 @@ class StageRunner {
     std::fill_n(mask_.begin(), results, 1);
     restrict_mask(of_points_, mask_.data());
     store(result, mask_.data());
+  }
+
+  void scatter_all() {
+    for (const Axis& axis : stage_.axes) {
+      if (axis.extent == 0) return;
+    }
+    walk(0, static_cast<int>(stage_.axes.size()), [&] {
+      if (lane_axis_ >= 0) return for_blocks([&] { scatter_points(); });
+      count_ = 1;
+      scatter_points();
+    });
+  }
+
+  /// One lane after the other: each may meet what the one before it has written.
+  void scatter_points() {
+    evaluate_nodes();
+    for (const auto& [index, size] : out_.unproven) {
+      lanes_of(index, scratch_.data());
+      for (size_t l = 0; l < static_cast<size_t>(count_); l++)
+        mask_[l] = mask_[l] && scratch_[l] >= 0 && scratch_[l] < size;
+    }
+    lanes_of(out_.offset, offsets_.data());
+    Tensor& into = tensors_[static_cast<size_t>(stage_.buffer)];
+    Lanes& value = lanes_.back();
+    if (stage_.reduction == Reduction::none) return scatter(value, offsets_.data(), mask_.data(), count_, into);
+    Lanes held(value.type, 1);
+    for (size_t l = 0; l < static_cast<size_t>(count_); l++) {
+      if (!mask_[l]) continue;
+      gather(into, &offsets_[l], nullptr, 0, 1, held);
+      visit(held, [&](auto* old) {
+        using T = std::remove_cvref_t<decltype(*old)>;
+        visit(value, [&](const auto* fresh) {
+          if constexpr (std::is_same_v<T, std::remove_cvref_t<decltype(*fresh)>>) *old = combined(*old, fresh[l]);
+        });
+      });
+      settle(held, 1);
+      scatter(held, &offsets_[l], &mask_[l], 1, into);
+    }
+  }
+
+  template <typename T>
+  T combined(T old, T fresh) const {
+    switch (stage_.reduction) {
+      case Reduction::max: return below(old, fresh) ? fresh : old;
+      case Reduction::min: return below(fresh, old) ? fresh : old;
+      case Reduction::product: return static_cast<T>(wrapping(old) * wrapping(fresh));
+      default: return static_cast<T>(wrapping(old) + wrapping(fresh));
+    }
+  }
+
+  static float wrapping(float x) { return x; }
+  static double wrapping(double x) { return x; }
+  static uint64_t wrapping(int64_t x) { return static_cast<uint64_t>(x); }
+
+  template <typename T>
+  bool below(T a, T b) const {
+    if constexpr (std::is_integral_v<T>) {
+      if (stage_.nodes.back().type == DType::u64) return static_cast<uint64_t>(a) < static_cast<uint64_t>(b);
+    }
+    return a < b;
   }
 
   void start(int results) {

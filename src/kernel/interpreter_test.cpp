@@ -159,6 +159,65 @@ TEST(Interpreter, DivModIndicesAndScatteredOutput) {
   for (int64_t i = 0; i < 210; i++) EXPECT_EQ(out.data<float>()[i % 7 * 30 + i / 7], tx.data<float>()[i]);
 }
 
+template <typename T>
+void check_scatter(DType type, Reduction combine, int64_t batch, int64_t rows, int64_t width, uint32_t seed) {
+  constexpr int64_t kNodes = 4;
+  std::mt19937 random(seed);
+  Kernel k{.name = "k"};
+  const int target = k.add_buffer("target", DType::i32, {batch, rows}, Role::input);
+  const int x = k.add_buffer("x", type, {batch, rows, width}, Role::input);
+  const int start = k.add_buffer("start", type, {batch, kNodes, width}, Role::input);
+  const int y = k.add_buffer("y", type, {batch, kNodes, width}, Role::output);
+  StageBuilder begin(k, "begin", {{"b", batch}, {"n", kNodes}, {"f", width}});
+  begin.finish(begin.load(start, {begin.axis(0), begin.axis(1), begin.axis(2)}), Reduction::none, y);
+  StageBuilder s(k, "meet", {{"b", batch}, {"f", width}}, {{"r", rows}});
+  const Index to = s.value_index(s.load(target, {s.axis(0), s.axis(2)}));
+  s.finish_scatter(s.load(x, {s.axis(0), s.axis(2), s.axis(1)}), combine, y, {s.axis(0), to, s.axis(1)});
+  verify(k);
+  std::vector<Tensor> tensors(4);
+  for (int b = 0; b < 3; b++) {
+    tensors[static_cast<size_t>(b)] =
+        Tensor(k.buffers[static_cast<size_t>(b)].dtype, k.buffers[static_cast<size_t>(b)].shape);
+    Tensor& t = tensors[static_cast<size_t>(b)];
+    for (int64_t i = 0; i < t.size(); i++)
+      t.set_double(
+          i, b == 0 ? static_cast<double>(random() % 7) - 2 : std::round(static_cast<double>(random() % 200)) - 100);
+  }
+  if (type == DType::f32) tensors[1].data<float>()[0] = NAN;
+  std::vector<T> wanted(tensors[2].data<T>(), tensors[2].data<T>() + tensors[2].size());
+  for (int64_t b = 0; b < batch; b++)
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t f = 0; f < width; f++) {
+        const int64_t n = tensors[0].data<int32_t>()[b * rows + r];
+        if (n < 0 || n >= kNodes) continue;
+        T& to_here = wanted[static_cast<size_t>((b * kNodes + n) * width + f)];
+        const T v = tensors[1].data<T>()[(b * rows + r) * width + f];
+        switch (combine) {
+          case Reduction::none: to_here = v; break;
+          case Reduction::sum: to_here = static_cast<T>(to_here + v); break;
+          case Reduction::product: to_here = static_cast<T>(to_here * v); break;
+          case Reduction::max: to_here = std::max(to_here, v); break;
+          case Reduction::min: to_here = std::min(to_here, v); break;
+        }
+      }
+  const Tensor got = interpret(k, tensors)[0];
+  for (size_t i = 0; i < wanted.size(); i++) {
+    const T value = got.data<T>()[i];
+    ASSERT_TRUE(value == wanted[i] || (value != value && wanted[i] != wanted[i])) << i << "\n" << print(k);
+  }
+}
+
+TEST(Interpreter, ScatterAgainstLoops) {
+  for (const auto combine : {Reduction::none, Reduction::sum, Reduction::product, Reduction::max, Reduction::min})
+    for (const auto [batch, rows, width] : {std::array<int64_t, 3>{1, 9, 5}, {3, 300, 2}, {2, 7, 300}, {4, 1, 1}}) {
+      check_scatter<float>(DType::f32, combine, batch, rows, width, 1);
+      check_scatter<int8_t>(DType::i8, combine, batch, rows, width, 2);
+      check_scatter<uint8_t>(DType::u8, combine, batch, rows, width, 3);
+      check_scatter<int64_t>(DType::i64, combine, batch,
+                             combine == Reduction::product ? std::min<int64_t>(rows, 9) : rows, width, 4);
+    }
+}
+
 TEST(Interpreter, ReductionsOfEveryKind) {
   Kernel kernel{.name = "reduce"};
   int x = kernel.add_buffer("x", DType::f32, {4, 9}, Role::input);

@@ -91,20 +91,25 @@ int StageBuilder::node(Op op, DType type, int a, int b, int c) { return intern(s
 
 int StageBuilder::finish(int node, Reduction reduction, int buffer, std::vector<Index> out) {
   stage_.reduction = reduction;
+  if (out.empty()) {
+    for (int i = 0; i < stage_.spatial; i++) out.push_back(Index::variable(i));
+  }
+  stage_.out_indices = std::move(out);
   keep_needed(stage_, node);
   if (buffer < 0) {
     std::vector<int64_t> shape;
     for (int i = 0; i < stage_.spatial; i++) shape.push_back(stage_.axes[static_cast<size_t>(i)].extent);
     buffer = kernel_.add_buffer(stage_.name, stage_.nodes.back().type, std::move(shape), Role::temporary);
   }
-  if (out.empty()) {
-    for (int i = 0; i < stage_.spatial; i++) out.push_back(Index::variable(i));
-  }
   stage_.buffer = buffer;
-  stage_.out_indices = std::move(out);
   kernel_.stages.push_back(std::move(stage_));
   stage_ = {};
   return buffer;
+}
+
+int StageBuilder::finish_scatter(int node, Reduction combine, int buffer, std::vector<Index> out) {
+  stage_.scatters = true;
+  return finish(node, combine, buffer, std::move(out));
 }
 
 void eliminate_dead_stages(Kernel& kernel) {
@@ -187,7 +192,7 @@ KernelCost cost(const Kernel& kernel) {
       operations += info(n.op).operations * points;
       if (n.op == Op::load) read[static_cast<size_t>(n.buffer)] += points;
     }
-    if (stage.is_reduction()) operations += points_of(stage, ~uint64_t{0});
+    if (stage.reduction != Reduction::none) operations += points_of(stage, ~uint64_t{0});
     total.operations += operations * share_inside(stage);
   }
   if (kernel.operations > 0) total.operations = kernel.operations;

@@ -69,19 +69,31 @@ enum class Reduction : uint8_t { none, sum, max, min, product };
 
 /// Index variables in a stage: 0 … axes.size()-1 are its axes; kNodeVariable + n is the (integer) value of node n of
 /// its expression, which must not depend on the vectorised axis (so Gather is a stage like any other).
+///
+/// A stage that scatters writes at indices that are data, into what stages before it have written: at every point of all
+/// its axes, one after the other in their order (the last axis runs fastest), its value is combined with what its buffer
+/// holds there by its reduction, or replaces it (none). Example, what edges bring to the nodes of a graph:
+///   stage y_2(f:64 | e:1000) -> y[$0,f] = scatter sum x[e,f]
+///     $0 = target[e]
+/// Points whose place lies outside of the buffer are skipped. Points that differ in a spatial axis never meet in one place,
+/// so that these may be walked in any order, in vectors and on several threads; along the other axes points may meet, and
+/// the order in which they do is part of the result.
 inline constexpr int kNodeVariable = 1 << 16;
 
 struct Stage {
   std::string name;
-  std::vector<Axis> axes;  // spatial first, then reduction
+  std::vector<Axis> axes;  // spatial first, then reduction (of one that scatters: those along which points may meet)
   int spatial = 0;         // how many of them are spatial
   Reduction reduction = Reduction::none;
-  std::vector<ExprNode> nodes;     // the last one is the value
-  std::vector<Index> where;        // points where one of these is negative are skipped (no contribution, no store)
-  int buffer = -1;                 // what it writes …
-  std::vector<Index> out_indices;  // … at which index (of spatial axes only), injective
+  bool scatters = false;
+  std::vector<ExprNode> nodes;  // the last one is the value
+  std::vector<Index> where;     // points where one of these is negative are skipped (no contribution, no store)
+  int buffer = -1;              // what it writes …
+  std::vector<Index>
+      out_indices;  // … at which index (of spatial axes only), injective; where it scatters, an index may
+                    // instead be the value of one node
 
-  bool is_reduction() const { return reduction != Reduction::none; }
+  bool is_reduction() const { return reduction != Reduction::none && !scatters; }
 };
 
 enum class Role : uint8_t { input, constant, output, temporary };
@@ -97,7 +109,7 @@ struct Buffer {
 struct Kernel {
   std::string name;
   std::vector<Buffer> buffers;
-  std::vector<Stage> stages;  // a stage reads only inputs, constants and buffers of earlier stages
+  std::vector<Stage> stages;  // a stage reads only inputs, constants and buffers that earlier stages have finished
   double error_class = 1;     // rounding error against plain f32 summation of the direct algorithm (Winograd F(4,3): 3)
   std::string algorithm = "direct";  // which rewrite made it (algorithms.h); schedules are sketched accordingly
   double operations = 0;             // of an algorithm that states them itself; 0: counted from the stages
@@ -138,6 +150,8 @@ class StageBuilder {
   /// Ends the stage: value `node`, written to `buffer` at `out` (the spatial axes themselves where empty).
   /// A `buffer` of -1 makes a temporary of the stage's name and spatial extents. Returns the buffer.
   int finish(int node, Reduction reduction = Reduction::none, int buffer = -1, std::vector<Index> out = {});
+  /// The same of a stage that scatters into `buffer`.
+  int finish_scatter(int node, Reduction combine, int buffer, std::vector<Index> out);
 
  private:
   Kernel& kernel_;

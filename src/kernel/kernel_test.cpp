@@ -58,6 +58,34 @@ TEST(Kernel, PrintsSharedNodesConditionsAndGathers) {
   verify(kernel);
 }
 
+Kernel index_add(Reduction combine = Reduction::sum) {
+  Kernel kernel{.name = "index_add"};
+  const int target = kernel.add_buffer("target", DType::i64, {9}, Role::input);
+  const int x = kernel.add_buffer("x", DType::f32, {9, 4}, Role::input);
+  const int y = kernel.add_buffer("y", DType::f32, {5, 4}, Role::output);
+  StageBuilder zero(kernel, "zero", {{"n", 5}, {"f", 4}});
+  zero.finish(zero.constant(0), Reduction::none, y);
+  StageBuilder s(kernel, "y", {{"f", 4}}, {{"e", 9}});
+  const Index row = s.value_index(s.load(target, {s.axis(1)}));
+  s.finish_scatter(s.load(x, {s.axis(1), s.axis(0)}), combine, y, {row, s.axis(0)});
+  return kernel;
+}
+
+TEST(Kernel, PrintsAndHashesAScatter) {
+  EXPECT_EQ(print(index_add()),
+            "kernel index_add\n"
+            "  input target: i64[9]\n"
+            "  input x: f32[9,4]\n"
+            "  output y: f32[5,4]\n"
+            "  stage zero(n:5, f:4) -> y[n,f] = 0\n"
+            "  stage y(f:4 | e:9) -> y[$0,f] = scatter sum x[e,f]\n"
+            "    $0 = target[e]\n");
+  EXPECT_NE(print(index_add(Reduction::none)).find("= scatter x[e,f]"), std::string::npos);
+  EXPECT_NE(hash(index_add()), hash(index_add(Reduction::none)));
+  EXPECT_DOUBLE_EQ(cost(index_add()).operations, 36);
+  EXPECT_DOUBLE_EQ(cost(index_add()).compulsory_bytes, 9 * 8 + 36 * 4 + 20 * 4);
+}
+
 TEST(Kernel, EqualNodesAreSharedAndUnneededOnesDropped) {
   Kernel kernel{.name = "k"};
   int x = kernel.add_buffer("x", DType::f32, {8}, Role::input);
@@ -191,6 +219,29 @@ TEST(Kernel, VerifyNamesWhatIsBroken) {
   broken([](Kernel& k) { k.stages[0].out_indices[1] = Index::variable(2); }, {"variable 2"});
   broken([](Kernel& k) { k.stages[1].nodes.clear(); }, {"no expression"});
   broken([](Kernel& k) { k.buffers[3].dtype = DType::f16; }, {"writes f32 to y, which holds f16"});
+  // Of one that scatters.
+  auto scatter = [&](auto&& change, std::vector<std::string> parts) {
+    Kernel k = index_add();
+    verify(k);
+    change(k);
+    expect_broken(k, parts);
+  };
+  scatter([](Kernel& k) { k.stages.erase(k.stages.begin()); }, {"scatters into y, which no stage wrote before"});
+  scatter([](Kernel& k) { k.stages[1].where = {Index::variable(0) - 1}; }, {"scatters under conditions"});
+  scatter([](Kernel& k) { k.stages[1].out_indices[1] = 0; }, {"points along axis f meet"});
+  scatter([](Kernel& k) { k.stages[1].out_indices[0] = Index::variable(1); }, {"variable 1"});
+  scatter([](Kernel& k) { k.stages[1].out_indices[0] = k.stages[1].out_indices[0] + Index::variable(0); },
+          {"variable 65536"});
+  scatter([](Kernel& k) { k.stages[1].scatters = false; }, {"variable 65536"});
+  scatter(
+      [](Kernel& k) {
+        StageBuilder between(k, "between", {{"n", 5}});
+        const int b = between.finish(between.load(2, {between.axis(0), 0}));
+        StageBuilder z(k, "z", {{"n", 5}});
+        z.finish(z.load(b, {z.axis(0)}), Reduction::none, k.add_buffer("z", DType::f32, {5}, Role::output));
+        std::rotate(k.stages.begin() + 1, k.stages.begin() + 2, k.stages.begin() + 3);
+      },
+      {"stage between", "loads y before all stages wrote it"});
   // Guarded or skipped points may be outside.
   Kernel k = good;
   k.stages[0].nodes[0].indices[1] = Index::variable(2) + 3;

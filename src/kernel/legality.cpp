@@ -25,6 +25,7 @@ struct Checker {
     std::vector<int64_t> left;
     for (const auto& axis : axes) left.push_back(axis.extent);
     bool serial_seen = false, vector_seen = false;
+    int meeting = 0;  // of one that scatters: the last axis walked along which points may meet
     int64_t copies = 1;
     for (const auto& loop : all) {
       if (loop.axis < 0 || static_cast<size_t>(loop.axis) >= axes.size())
@@ -56,6 +57,15 @@ struct Checker {
         case LoopKind::unrolled: copies *= (extent + loop.step - 1) / loop.step; break;
         case LoopKind::serial: break;
       }
+      if (stage(s).scatters && loop.axis >= stage(s).spatial) {
+        if (loop.kind == LoopKind::vector)
+          return fmt::format("vectorise: points along axis {} of stage {} may meet in one place", axis.name,
+                             stage(s).name);
+        if (loop.axis < meeting)
+          return fmt::format("stage {} must walk {} outside of {}, in whose order points meet", stage(s).name,
+                             axis.name, axes[static_cast<size_t>(meeting)].name);
+        meeting = loop.axis;
+      }
       serial_seen = serial_seen || loop.kind != LoopKind::parallel;
       extent = std::min(extent, loop.step);
     }
@@ -71,13 +81,9 @@ struct Checker {
   std::string vector_loads(int s) const {
     for (const auto& loop : plan(s).loops) {
       if (loop.kind != LoopKind::vector) continue;
-      const std::vector<uint64_t> depends = axis_dependence(stage(s));
-      for (const auto& node : stage(s).nodes)
-        for (const auto& index : node.indices)
-          for (int n : node_variables(index))
-            if ((depends[static_cast<size_t>(n)] >> loop.axis & 1) != 0)
-              return fmt::format("vectorise: an index of stage {} is read from memory along axis {}", stage(s).name,
-                                 stage(s).axes[static_cast<size_t>(loop.axis)].name);
+      if (data_index_along(stage(s), loop.axis))
+        return fmt::format("vectorise: an index of stage {} is read from memory along axis {}", stage(s).name,
+                           stage(s).axes[static_cast<size_t>(loop.axis)].name);
       if (loop.axis < stage(s).spatial && std::none_of(
                                               stage(s).out_indices.begin(), stage(s).out_indices.end(),
                                               [&](const Index& e) { return e.uses(loop.axis); }))

@@ -248,6 +248,7 @@ void expand_stage(Stage& stage) {
     renumbered[i] = half ? writer.cast(value, n.type) : value;
   }
   for (Index& e : stage.where) e = renumber(e, renumbered);
+  for (Index& e : stage.out_indices) e = renumber(e, renumbered);
   keep_needed(stage, renumbered.back());
 }
 

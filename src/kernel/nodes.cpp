@@ -52,12 +52,14 @@ void keep_needed(Stage& stage, int value) {
     renumbered[static_cast<size_t>(n)] = static_cast<int>(kept.size());
     kept.push_back(std::move(node));
   };
-  for (Index& e : stage.where) {
-    for (int v : node_variables(e)) keep(keep, v);
-    e = renumber(e, renumbered);
+  for (auto* indices : {&stage.where, &stage.out_indices}) {
+    for (Index& e : *indices) {
+      for (int v : node_variables(e)) keep(keep, v);
+      e = renumber(e, renumbered);
+    }
   }
   keep(keep, value);
-  // Where a condition needed the value it stands before others: it is then computed once more as the last.
+  // Where one of those needed the value it stands before others: it is then computed once more as the last.
   int last = renumbered[static_cast<size_t>(value)];
   if (static_cast<size_t>(last) + 1 != kept.size()) kept.push_back(ExprNode(kept[static_cast<size_t>(last)]));
   stage.nodes = std::move(kept);

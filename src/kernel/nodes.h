@@ -34,7 +34,7 @@ std::vector<int> node_variables(const Index& e);
 /// Replaces node variables by those of `renumbered` (node n becomes renumbered[n]).
 Index renumber(const Index& e, const std::vector<int>& renumbered);
 
-/// Drops nodes that `value` and the stage's conditions do not need, makes `value` the last one and orders them as a
+/// Drops nodes that `value` and the stage's conditions and place do not need, makes `value` the last one and orders them as a
 /// walk from the value meets them, so that equal expressions have equal nodes however they were built.
 void keep_needed(Stage& stage, int value);
 

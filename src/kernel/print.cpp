@@ -133,6 +133,7 @@ class Printer {
       for_each_index(n, use_in);
     }
     for (const Index& e : stage_->where) use_in(e);
+    for (const Index& e : stage_->out_indices) use_in(e);
     own_line_.assign(uses.size(), false);
     for (size_t i = 0; i < uses.size(); i++) own_line_[i] = uses[i] > 1 && stage_->nodes[i].op != Op::constant;
   }
@@ -153,8 +154,9 @@ class Printer {
     if (!with_names_ || !writes_identity(stage) || buffer_name(stage.buffer) != stage.name) {
       out_ += fmt::format(" -> {}[{}]", buffer_name(stage.buffer), list(stage.out_indices));
     }
-    out_ += fmt::format(" = {}{}", kReductions[static_cast<size_t>(stage.reduction)],
-                        expression(static_cast<int>(stage.nodes.size()) - 1));
+    out_ +=
+        fmt::format(" = {}{}{}", stage.scatters ? "scatter " : "", kReductions[static_cast<size_t>(stage.reduction)],
+                    expression(static_cast<int>(stage.nodes.size()) - 1));
     if (!stage.where.empty()) out_ += " where " + conditions(stage.where);
     out_ += '\n';
     for (size_t i = 0; i < stage.nodes.size(); i++) {

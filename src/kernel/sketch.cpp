@@ -44,6 +44,7 @@ std::vector<Sketch::Group> Sketch::find_groups() {
       std::set<int> roots;
       for (int r : readers(kernel_, stage.buffer)) roots.insert(root[static_cast<size_t>(r)]);
       const bool inside = !forced[s] && buffer.role == Role::temporary && roots.size() == 1 && *roots.begin() >= 0 &&
+                          !kernel_.stages[static_cast<size_t>(*roots.begin())].scatters &&
                           writes_identity(kernel_, stage) && writers(kernel_, stage.buffer).size() == 1 &&
                           !reads_only_constants(kernel_, stage);
       root[s] = inside ? *roots.begin() : static_cast<int>(s);
@@ -128,6 +129,7 @@ bool Sketch::share_axes(Group& group) const {
 }
 
 void Sketch::plan_group(const Group& group) {
+  if (kernel_.stages[static_cast<size_t>(group.root)].scatters) return plan_scatter(group.root);
   int reductions = 0;
   int last = -1;
   bool all_shared = true;
@@ -370,6 +372,61 @@ void Sketch::plan_strip(const Group& group) {
     plan.at_loop = static_cast<int>(outer_loops) - 1;
   }
   mark_parallel(group.root, outer_loops);
+}
+
+/// A stage that scatters walks its axes in the order in which they are written, so that a point's row lies together, and
+/// along the last one in vectors where it can. Threads share the axes before those along which points meet, and the last.
+void Sketch::plan_scatter(int s) {
+  const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+  auto& loops = schedule_.stages[static_cast<size_t>(s)].loops;
+  auto extent = whole(s);
+  std::vector<int> order;
+  const auto add = [&](int a) {
+    if (extent[static_cast<size_t>(a)] > 1 && std::find(order.begin(), order.end(), a) == order.end())
+      order.push_back(a);
+  };
+  const auto add_meeting = [&] {
+    for (int a = stage.spatial; a < static_cast<int>(extent.size()); ++a) add(a);
+  };
+  for (const Index& e : stage.out_indices) {
+    if (!node_variables(e).empty()) add_meeting();
+    for (int a = 0; a < stage.spatial; ++a)
+      if (e.uses(a)) add(a);
+  }
+  add_meeting();
+  const auto spatial = [&](int a) { return a < stage.spatial; };
+  const int last = !order.empty() && spatial(order.back()) ? order.back() : -1;
+  Tile tile;
+  if (last >= 0 && !data_index_along(stage, last) &&
+      stride(kernel_, stage, stage.buffer, stage.out_indices, last, machine_.lanes) == 1) {
+    const int64_t registers = ceil_div(extent[static_cast<size_t>(last)], machine_.lanes);
+    const auto legal = up_to({1, 2, 4}, registers);
+    tile.vector_axis = last;
+    tile.vectors = static_cast<int>(choose_(stage.name + ".vectors", legal, legal.back()));
+    order.pop_back();
+  }
+  const auto shared = static_cast<size_t>(std::find_if_not(order.begin(), order.end(), spatial) - order.begin());
+  int64_t tasks = 1;
+  for (size_t i = 0; i < shared; ++i) tasks *= extent[static_cast<size_t>(order[i])];
+  if (machine_.threads > 1 && last >= 0 && (shared < order.size() || tile.vector_axis >= 0)) {
+    auto& rest = extent[static_cast<size_t>(last)];
+    const int64_t registers = ceil_div(rest, machine_.lanes);
+    const int64_t parts = choose_(stage.name + ".parts", up_to({1, 2, 4, 8, 16, 32}, registers),
+                                  tasks < machine_.threads ? machine_.threads : 1);
+    if (parts > 1) {
+      rest = ceil_div(registers, parts) * machine_.lanes;
+      loops.push_back({last, rest, LoopKind::serial});
+    }
+  }
+  const size_t outer_loops = loops.size() + shared;
+  for (int a : order) loops.push_back({a, 1, LoopKind::serial});
+  if (tile.vector_axis >= 0) {
+    const int64_t left = extent[static_cast<size_t>(last)], panel = tile.vector_step(machine_.lanes);
+    if (left > panel) loops.push_back({last, panel, LoopKind::serial});
+    if (tile.vectors > 1 && left > machine_.lanes) loops.push_back({last, machine_.lanes, LoopKind::unrolled});
+    loops.push_back({last, 1, LoopKind::vector});
+  }
+  mark_parallel(s, outer_loops);
 }
 
 }  // namespace rooftune::kernel

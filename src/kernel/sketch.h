@@ -55,6 +55,7 @@ class Sketch {
   void plan_group(const Group& group);
   void plan_register_tile(const Group& group, int reduction);
   void plan_strip(const Group& group);
+  void plan_scatter(int stage);
   Tile choose_tile(int stage, const std::vector<int64_t>& extent);
   int vector_axis(int stage, const std::vector<int64_t>& extent, bool* reduces) const;
   double access_score(const Stage& stage, int buffer, const std::vector<Index>& indices, int axis, bool store) const;

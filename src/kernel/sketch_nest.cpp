@@ -36,24 +36,20 @@ double Sketch::access_score(const Stage& stage, int buffer, const std::vector<In
 
 int Sketch::vector_axis(int s, const std::vector<int64_t>& extent, bool* reduces) const {
   const auto& stage = kernel_.stages[static_cast<size_t>(s)];
-  const std::vector<uint64_t> depends = axis_dependence(stage);
   int best = -1;
   double best_score = -1e9;
   for (int a = 0; a < static_cast<int>(stage.axes.size()); ++a) {
     const int64_t e = extent[static_cast<size_t>(a)];
     if (e < 2) continue;
-    bool allowed = true;
+    if (data_index_along(stage, a)) continue;  // it must be the same for all lanes
     double score = a < stage.spatial ? 0 : -3.5;
-    for (const auto& node : stage.nodes) {
+    for (const auto& node : stage.nodes)
       if (node.op == Op::load) score += access_score(stage, node.buffer, node.indices, a, false);
-      for (const auto& index : node.indices)  // one that is read from memory must be the same for all lanes
-        for (int n : node_variables(index)) allowed = allowed && (depends[static_cast<size_t>(n)] >> a & 1) == 0;
-    }
     if (a < stage.spatial) score += access_score(stage, stage.buffer, stage.out_indices, a, true);
     // A vector that is mostly empty is worth little.
     const double filled = static_cast<double>(e) / static_cast<double>(ceil_div(e, machine_.lanes) * machine_.lanes);
     score += 3 * (filled - 1);
-    if (allowed && score > best_score) best = a, best_score = score;
+    if (score > best_score) best = a, best_score = score;
   }
   if (reduces != nullptr) *reduces = best >= stage.spatial;
   return best;

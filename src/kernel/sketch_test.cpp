@@ -112,6 +112,54 @@ TEST(Sketch, WinogradReadsWeightsOnceWhereTilesAreFew) {
   }
 }
 
+TEST(Sketch, ScattersInVectorsAlongWhatTheIndicesDoNotKnow) {
+  Machine machine;
+  machine.threads = 4;
+  auto schedule_of = [&](const Kernel& kernel) { return make_schedule(kernel, machine).stages[1].loops; };
+  using Loops = std::vector<Loop>;
+  const int b = 0, f = 1, e = 2;
+  const auto rows = normalised(testing::scatter(1, 100, 300, 256, Reduction::sum), machine);
+  EXPECT_EQ(schedule_of(rows), (Loops{{f, 64, LoopKind::parallel},
+                                      {e, 1, LoopKind::serial},
+                                      {f, 16, LoopKind::unrolled},
+                                      {f, 1, LoopKind::vector}}))
+      << print(rows, make_schedule(rows, machine));
+  const auto elements = normalised(testing::scatter(8, 100, 300, 40, Reduction::sum, true), machine);
+  EXPECT_EQ(schedule_of(elements),
+            (Loops{{b, 1, LoopKind::parallel}, {e, 1, LoopKind::serial}, {f, 1, LoopKind::serial}}))
+      << print(elements, make_schedule(elements, machine));
+}
+
+TEST(Legality, OfAScatter) {
+  const Machine machine;
+  const auto kernel = testing::scatter(2, 5, 30, 8, Reduction::sum, true);
+  const Schedule good = make_schedule(kernel, machine);
+  ASSERT_EQ(why_illegal(kernel, good), "");
+  auto rejects = [&](const char* part, std::vector<Loop> loops) {
+    Schedule bad = good;
+    bad.stages[1].loops = std::move(loops);
+    EXPECT_NE(why_illegal(kernel, bad).find(part), std::string::npos) << why_illegal(kernel, bad);
+  };
+  rejects("parallel: e is a reduction axis",
+          {{2, 1, LoopKind::parallel}, {0, 1, LoopKind::serial}, {1, 1, LoopKind::serial}});
+  rejects("points along axis e of stage meet may meet",
+          {{0, 1, LoopKind::serial}, {1, 1, LoopKind::serial}, {2, 1, LoopKind::vector}});
+  rejects("read from memory along axis f",
+          {{0, 1, LoopKind::serial}, {2, 1, LoopKind::serial}, {1, 1, LoopKind::vector}});
+  // Two axes along which points meet keep their order.
+  Kernel grid = testing::scatter(1, 5, 30, 8, Reduction::sum);
+  auto& stage = grid.stages[1];
+  stage.axes = {{"b", 1}, {"f", 8}, {"e", 5}, {"g", 6}};
+  for (auto& node : stage.nodes)
+    for (auto& index : node.indices)
+      if (index.uses(2)) index = Index::variable(2) * 6 + Index::variable(3);
+  verify(grid);
+  Schedule order = make_schedule(grid, machine);
+  ASSERT_EQ(why_illegal(grid, order), "") << print(grid, order);
+  order.stages[1].loops = {{3, 1, LoopKind::serial}, {2, 1, LoopKind::serial}, {1, 1, LoopKind::serial}};
+  EXPECT_NE(why_illegal(grid, order).find("must walk e outside of g"), std::string::npos) << why_illegal(grid, order);
+}
+
 TEST(Legality, SaysWhatIsWrong) {
   const Machine machine;
   const auto kernel = normalised(testing::gemm(32, 64, 48), machine);

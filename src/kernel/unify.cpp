@@ -21,7 +21,8 @@ bool same_buffer(const Buffer& a, const Buffer& b) {
 
 /// What differs between two stages beside their axes' extents.
 std::string difference(const Stage& a, const Stage& b) {
-  if (a.axes.size() != b.axes.size() || a.spatial != b.spatial || a.reduction != b.reduction || a.buffer != b.buffer)
+  if (a.axes.size() != b.axes.size() || a.spatial != b.spatial || a.reduction != b.reduction ||
+      a.scatters != b.scatters || a.buffer != b.buffer)
     return "its axes";
   if (!(a.out_indices == b.out_indices)) return "where it writes";
   if (!(a.where == b.where)) return "the points that it skips";

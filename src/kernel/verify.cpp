@@ -1,5 +1,7 @@
 // Checks a kernel against the rules in kernel.h, so that a mistake in a lowering or a rewrite is named where it was
 // made.
+#include <algorithm>
+
 #include "base/error.h"
 #include "kernel/nodes.h"
 
@@ -41,7 +43,7 @@ class Verifier {
     int axes = static_cast<int>(stage.axes.size());
     if (stage.spatial < 0 || stage.spatial > axes) fail(-1, "{} of {} axes are spatial", stage.spatial, axes);
     if (axes > 60) fail(-1, "{} axes, at most 60 are supported", axes);
-    if (!stage.is_reduction() && stage.spatial != axes) fail(-1, "reduction axes but no reduction");
+    if (!stage.is_reduction() && !stage.scatters && stage.spatial != axes) fail(-1, "reduction axes but no reduction");
     for (const Axis& a : stage.axes) {
       if (a.extent < 0) fail(-1, "axis {} has an extent of {}", a.name, a.extent);
       if (a.live >= static_cast<int>(kernel_.parameters.size())) fail(-1, "axis {} has no parameter", a.name);
@@ -58,9 +60,30 @@ class Verifier {
     if (out.role == Role::input || out.role == Role::constant) fail(-1, "writes {}, an input or constant", out.name);
     DType type = stage.nodes.back().type;
     if (type != out.dtype) fail(-1, "writes {} to {}, which holds {}", ir::name(type), out.name, ir::name(out.dtype));
-    for (const Index& e : stage.out_indices) check_index(-1, e, stage.spatial, 0);
+    if (stage.scatters) check_scatter(stage, out);
+    else
+      for (const Index& e : stage.out_indices) check_index(-1, e, stage.spatial, 0);
     check_access(-1, out, stage.out_indices, {});
     written_[static_cast<size_t>(stage.buffer)] = true;
+  }
+
+  void check_scatter(const Stage& stage, const Buffer& out) const {
+    if (!written_[static_cast<size_t>(stage.buffer)])
+      fail(-1, "scatters into {}, which no stage wrote before", out.name);
+    if (!stage.where.empty()) fail(-1, "scatters under conditions");
+    if (stage.reduction != Reduction::none && out.dtype == DType::boolean) fail(-1, "combines booleans");
+    for (const Index& e : stage.out_indices) {
+      const bool is_node = e.constant() == 0 && e.terms().size() == 1 &&
+                           e.terms()[0].kind == Index::Term::Kind::variable && e.terms()[0].coefficient == 1 &&
+                           e.terms()[0].variable >= kNodeVariable;
+      if (is_node) check_index(-1, e, 0, static_cast<int>(stage.nodes.size()));
+      else check_index(-1, e, stage.spatial, 0);
+    }
+    for (int a = 0; a < stage.spatial; a++) {
+      if (stage.axes[static_cast<size_t>(a)].extent > 1 &&
+          std::none_of(stage.out_indices.begin(), stage.out_indices.end(), [&](const Index& e) { return e.uses(a); }))
+        fail(-1, "points along axis {} meet", stage.axes[static_cast<size_t>(a)].name);
+    }
   }
 
   void check_index(int node, const Index& e, int axes, int nodes) const {
@@ -102,6 +125,8 @@ class Verifier {
     const Buffer& b = kernel_.buffers[static_cast<size_t>(n.buffer)];
     bool computed = b.role == Role::temporary || b.role == Role::output;
     if (computed && !written_[static_cast<size_t>(n.buffer)]) fail(i, "loads {} before a stage wrote it", b.name);
+    if (computed && kernel_.stage_of(n.buffer) > stage_ - kernel_.stages.data())
+      fail(i, "loads {} before all stages wrote it", b.name);
     if (stage_->buffer == n.buffer) fail(i, "loads {}, which this stage writes", b.name);
     if (n.type != b.dtype) fail(i, "loads {} as {}, it holds {}", b.name, ir::name(n.type), ir::name(b.dtype));
     for_each_index(n, [&](const Index& e) { check_index(i, e, static_cast<int>(stage_->axes.size()), i); });

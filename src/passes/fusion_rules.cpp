@@ -109,26 +109,47 @@ void group_resizes(Grouping& g) {
   }
 }
 
-/// As many elements as the group's result: then each is computed once, also behind a Reshape.
+/// As many elements as `shape`: then each is computed once, also behind a Reshape.
 bool is_free_map_of_size(const Grouping& g, NodeId id, ValueId shape) {
   const auto elements = [&](ValueId v) { return element_count(g.graph().type(v).shape()); };
   const ValueId output = only_output(g.node(id));
   return output != kNone && g.is_free_map(id, output) && elements(output) == elements(shape);
 }
 
-/// Everything that feeds only the group and either has its size and is element-wise, or is an index map that a load
-/// can do, joins it.
-void absorb_producers(Grouping& g, int group, ValueId shape) {
+/// Gather of whole rows, as many elements as `shape`.
+bool is_free_gather_of_size(const Grouping& g, NodeId id, ValueId shape) {
+  if (id == kNone || !g.is_free(id) || !g.no_kernel(id).empty() || !is_op(g.node(id), "Gather")) return false;
+  const auto rank = static_cast<int64_t>(g.graph().type(g.node(id).inputs[0]).shape().size());
+  const int64_t axis = g.node(id).attr_int("axis", 0);
+  const auto elements = [&](ValueId v) { return element_count(g.graph().type(v).shape()); };
+  return (axis < 0 ? axis + rank : axis) + 1 < rank && elements(only_output(g.node(id))) == elements(shape);
+}
+
+/// Everything that feeds only the group and either has the size of `shape` and is element-wise (or, where `gathers`, a
+/// Gather), or is an index map that a load can do, joins it.
+void absorb_producers(Grouping& g, int group, ValueId shape, bool gathers = false) {
   for (bool again = true; again;) {
     again = false;
     for (NodeId member : std::vector<NodeId>(g.members(group))) {
       for (ValueId input : g.node(member).inputs) {
         const NodeId id = g.producer(input);
         if (id == kNone || !g.is_free(id) || !g.feeds_only(id, group)) continue;
-        if (!is_free_map_of_size(g, id, shape) && !is_index_map(g, id)) continue;
+        if (!is_free_map_of_size(g, id, shape) && !is_index_map(g, id) &&
+            !(gathers && is_free_gather_of_size(g, id, shape)))
+          continue;
         again |= g.join(group, {id});
       }
     }
+  }
+}
+
+/// A scatter reads each index and each update once, so what makes them of others on the way (an Expand of the indices; the
+/// messages of a graph network: rows of its nodes, times a weight) joins it.
+void group_scatters(Grouping& g) {
+  for (NodeId id : g.graph().order()) {
+    if (!g.is_free(id) || !g.no_kernel(id).empty() || !one_of(g.node(id), {"ScatterElements", "ScatterND"})) continue;
+    g.start(id, GroupKind::single);
+    absorb_producers(g, id, g.node(id).inputs[2], true);
   }
 }
 
@@ -218,6 +239,7 @@ void apply_fusion_rules(Grouping& g) {
   group_contractions(g);  // before reductions: a residual sum after a contraction costs one read there, two elsewhere
   group_reductions(g);
   group_resizes(g);
+  group_scatters(g);
   group_maps(g);
   group_moves(g);
 }

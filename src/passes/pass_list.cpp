@@ -9,7 +9,8 @@ namespace rooftune::passes {
       pass(simplify_arithmetic) pass(common_subexpression) pass(fold_batch_norm) pass(fold_pad)                       \
           pass(canonicalise_matmul) pass(recognise_norm) pass(recognise_softmax) pass(recognise_gelu)                 \
               pass(recognise_activation) pass(attention_scale) pass(cancel_reshapes) pass(constant_fold)              \
-                  pass(remove_noops) pass(simplify_shapes) pass(common_subexpression) pass(dead_code)
+                  pass(remove_noops) pass(simplify_shapes) pass(common_subexpression) pass(unshare_expand)            \
+                      pass(dead_code)
 
 #define ROOFTUNE_DECLARE(name) bool name(ir::Graph& graph, PassContext& context);
 #define ROOFTUNE_LIST(name) Pass{#name, name},

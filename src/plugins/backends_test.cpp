@@ -39,6 +39,8 @@ TEST_F(Backends, TheExampleComputesWhatTheInterpreterDoes) {
   check(testing::attention(3, 19, 37, 24, true));
   check(testing::transpose(5, 18, 33));
   check(testing::elementwise(13, 35));
+  for (const auto combine : {kernel::Reduction::none, kernel::Reduction::sum, kernel::Reduction::max})
+    check(testing::scatter(3, 7, 30, 20, combine));
 }
 
 TEST_F(Backends, TheExampleShowsItsCode) {

@@ -73,6 +73,7 @@ Json describe(const kernel::Kernel& kernel, const kernel::Stage& stage) {
           {"axes", std::move(axes)},
           {"spatial", stage.spatial},
           {"reduction", kReductions[static_cast<size_t>(stage.reduction)]},
+          {"scatters", stage.scatters},
           {"nodes", std::move(nodes)},
           {"where", expressions(stage.where)},
           {"buffer", stage.buffer},

@@ -38,11 +38,16 @@ size_t rounded(size_t bytes) { return (bytes + 63) / 64 * 64; }
 /// Integer inputs may be indices: what they may index, at most 8.
 int index_limit(const kernel::Kernel& k) {
   int64_t limit = 8;
-  for (const auto& stage : k.stages)
+  auto look = [&](int buffer, const std::vector<kernel::Index>& indices) {
+    for (size_t d = 0; d < indices.size(); ++d)
+      if (!kernel::node_variables(indices[d]).empty())
+        limit = std::min(limit, k.buffers[static_cast<size_t>(buffer)].shape[d]);
+  };
+  for (const auto& stage : k.stages) {
+    look(stage.buffer, stage.out_indices);
     for (const auto& node : stage.nodes)
-      for (size_t d = 0; d < node.indices.size(); ++d)
-        if (node.op == kernel::Op::load && !kernel::node_variables(node.indices[d]).empty())
-          limit = std::min(limit, k.buffers[static_cast<size_t>(node.buffer)].shape[d]);
+      if (node.op == kernel::Op::load) look(node.buffer, node.indices);
+  }
   return static_cast<int>(std::max<int64_t>(limit, 1));
 }
 

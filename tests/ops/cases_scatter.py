@@ -43,6 +43,28 @@ def scatter_nd(rng):
     return Case("ScatterND", [x, chosen, updates], {"reduction": how}, symbolic=(0,))
 
 
+@operator("ScatterElements", 8)
+def messages_along_edges(rng):
+    """An index per edge, the same for all features, as torch.scatter_add exports it; compiled in vectors."""
+    nodes, edges, width, how = int(rng.integers(1, 9)), int(rng.integers(1, 40)), int(rng.integers(1, 70)), reduction(rng)
+    x = rng.standard_normal((nodes, width)).astype(np.float32)
+    target = rng.permutation(nodes)[:edges] if how == "none" else rng.integers(-nodes, nodes, edges)
+    index = np.repeat(target[:, None], width, 1).astype(rng.choice([np.int32, np.int64]))
+    updates = rng.standard_normal(index.shape).astype(np.float32)
+    return Case("ScatterElements", [x, index, updates], {"axis": 0, "reduction": how}, constants=(1,) if rng.random() < 0.5 else (), lowered=True)
+
+
+@operator("ScatterND", 8)
+def rows_that_meet(rng):
+    """Batches of rows added up in a given order: equal places many times."""
+    x = (rng.standard_normal((5, 3, 40)) * 10).astype(rng.choice([np.float32, np.int32, np.int64, np.int8, np.uint8]))
+    indexed = int(rng.integers(1, 4))
+    chosen = np.stack([rng.integers(-n, n, (6, 4)) for n in x.shape[:indexed]], -1).astype(np.int64)
+    updates = (rng.standard_normal((6, 4, *x.shape[indexed:])) * 10).astype(x.dtype)
+    constants = tuple(i for i in range(3) if rng.random() < 0.3)
+    return Case("ScatterND", [x, chosen, updates], {"reduction": str(rng.choice(["add", "max", "min"]))}, constants=constants, lowered=len(constants) < 3 or None)
+
+
 @operator("OneHot", 15)
 def one_hot(rng):
     depth = int(rng.integers(1, 7))

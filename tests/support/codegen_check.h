@@ -15,6 +15,7 @@
 
 namespace rooftune::testing {
 
+/// Normal numbers; integers are indices, some of them outside of what they index.
 inline std::vector<ir::Tensor> random_tensors(const kernel::Kernel& kernel, std::mt19937& random) {
   std::normal_distribution<float> normal;
   std::vector<ir::Tensor> tensors(kernel.buffers.size());
@@ -22,7 +23,10 @@ inline std::vector<ir::Tensor> random_tensors(const kernel::Kernel& kernel, std:
     const auto& buffer = kernel.buffers[i];
     if (buffer.role != kernel::Role::input && buffer.role != kernel::Role::constant) continue;
     tensors[i] = ir::Tensor(buffer.dtype, buffer.shape);
-    for (int64_t e = 0; e < tensors[i].size(); ++e) tensors[i].data<float>()[e] = normal(random);
+    for (int64_t e = 0; e < tensors[i].size(); ++e) {
+      if (buffer.dtype == ir::DType::i64) tensors[i].data<int64_t>()[e] = static_cast<int64_t>(random() % 12) - 2;
+      else tensors[i].data<float>()[e] = normal(random);
+    }
   }
   return tensors;
 }

@@ -249,6 +249,25 @@ Kernel elementwise(int64_t a, int64_t b) {
   return kernel;
 }
 
+Kernel scatter(int64_t batch, int64_t nodes, int64_t edges, int64_t width, Reduction combine, bool per_feature) {
+  Kernel kernel;
+  kernel.name = "scatter";
+  const int x = kernel.add_buffer("x", DType::f32, {batch, edges, width}, Role::input);
+  std::vector<int64_t> targets = {batch, edges};
+  if (per_feature) targets.push_back(width);
+  const int target = kernel.add_buffer("target", DType::i64, targets, Role::input);
+  const int start = kernel.add_buffer("start", DType::f32, {batch, nodes, width}, Role::input);
+  const int y = output(kernel, "y", {batch, nodes, width});
+  StageBuilder begin(kernel, "begin", {{"b", batch}, {"n", nodes}, {"f", width}});
+  begin.finish(begin.load(start, {v(0), v(1), v(2)}), Reduction::none, y);
+  StageBuilder s(kernel, "meet", {{"b", batch}, {"f", width}}, {{"e", edges}});
+  std::vector<Index> at = {v(0), v(2)};
+  if (per_feature) at.push_back(v(1));
+  const Index row = s.value_index(s.load(target, at));
+  s.finish_scatter(s.load(x, {v(0), v(2), v(1)}), combine, y, {v(0), row, v(1)});
+  return kernel;
+}
+
 Kernel mean_of_pixels(int64_t channels, int64_t size, int64_t block) {
   Kernel kernel;
   kernel.name = "mean";

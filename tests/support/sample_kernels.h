@@ -30,6 +30,11 @@ kernel::Kernel layer_norm(int64_t rows, int64_t columns);
 kernel::Kernel attention(int64_t heads, int64_t queries, int64_t keys, int64_t depth, bool causal);
 kernel::Kernel transpose(int64_t a, int64_t b, int64_t c);
 kernel::Kernel elementwise(int64_t a, int64_t b);
+/// Rows of x, one per edge, scattered to the rows of y that `target` names, over what `start` gives: [batch, edges, width]
+/// into [batch, nodes, width]. `per_feature`: every element has a target of its own. Targets that are no row are
+/// skipped.
+kernel::Kernel scatter(int64_t batch, int64_t nodes, int64_t edges, int64_t width, kernel::Reduction combine,
+                       bool per_feature = false);
 kernel::Kernel mean_of_pixels(int64_t channels, int64_t size, int64_t block);
 
 }  // namespace rooftune::testing

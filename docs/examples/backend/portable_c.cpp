@@ -189,8 +189,11 @@ class StageWriter {
       if (a == task_axis_) loop(a, "begin", "end");
       else if (a != lane_axis_) loop(a, "0", std::to_string(extents_[static_cast<size_t>(a)]));
     }
+    for (int a = spatial_; scatters() && a < static_cast<int>(extents_.size()); ++a)
+      loop(a, "0", std::to_string(extents_[static_cast<size_t>(a)]));
     out_ << "  {\n";
     if (reduces()) write_reduction();
+    else if (scatters()) write_scatter();
     else write_map();
     out_ << "  }\n}\n\n";
     return out_.str();
@@ -199,7 +202,8 @@ class StageWriter {
  private:
   static constexpr int64_t kLanes = 256;  // at a time
 
-  bool reduces() const { return stage_.at("reduction") != "none"; }
+  bool scatters() const { return stage_.at("scatters"); }
+  bool reduces() const { return stage_.at("reduction") != "none" && !scatters(); }
 
   void loop(int axis, const Text& from, const Text& to) {
     const Text i = "i" + std::to_string(axis);
@@ -232,6 +236,18 @@ class StageWriter {
     skip_unless(On::point);
     write_nodes();
     store("v" + std::to_string(nodes_.size() - 1));
+  }
+
+  /// What lies outside of the buffer is skipped, the rest combined with what is there.
+  void write_scatter() {
+    const Json &buffer = kernel_.at("buffers").at(stage_.at("buffer").get<size_t>()), &indices = stage_.at("indices");
+    const Text reduction = stage_.at("reduction"), value = "v" + std::to_string(nodes_.size() - 1);
+    write_nodes();
+    for (size_t d = 0; d < indices.size(); ++d)
+      out_ << "    if ((uint64_t)(" << indices[d].get<Text>() << ") >= " << buffer.at("shape").at(d) << ") continue;\n";
+    const Text held =
+        "b" + std::to_string(stage_.at("buffer").get<int>()) + "[" + stage_.at("offset").get<Text>() + "]";
+    store(reduction == "none" ? value : combined(reduction, held, value));
   }
 
   void write_reduction() {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "kernel/analysis.h"
 
 namespace rooftune::codegen {
 namespace {
@@ -71,7 +72,8 @@ void Emitter::plan_storage() {
       if (node.op == kernel::Op::load)
         constant = constant && (kernel_.buffers[static_cast<size_t>(node.buffer)].role == kernel::Role::constant ||
                                 prepared_[static_cast<size_t>(node.buffer)]);
-    prepared_[out] = constant;
+    const bool first = kernel::writers(kernel_, stage.buffer).front() == static_cast<int>(s);
+    prepared_[out] = constant && (first || prepared_[out]);
   }
   size_t workspace = 0;
   for (size_t i = 0; i < buffers; ++i) {

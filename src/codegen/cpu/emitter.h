@@ -7,6 +7,9 @@
 // as the ranges of the loop variables prove them; a serial loop is split where only its ends need them; what is left
 // becomes a branch outside the loops it does not depend on, or a vector mask.
 //
+// How a scatter finds its place: where the walk knows all that its indices depend on, they are read and compared with the
+// buffer's shape, once for all loops inside, which are skipped where there is no such place.
+//
 // How a reduction is held: from the first loop on behind which all spatial loops are unrolled or vectors, its results
 // live in a local array with constant indices, which LLVM promotes to registers.
 #pragma once
@@ -55,6 +58,7 @@ struct Nest {
   int local_lanes = 1;  // width of its vectors
   std::vector<Index> local_base;
   std::vector<int64_t> local_stride;  // per spatial axis, in elements
+  std::vector<Index> target;          // of one that scatters, from where it is known: its out_indices that are data
 };
 
 class Emitter {
@@ -76,6 +80,7 @@ class Emitter {
 
   // --- loops.cpp: the walk
   void walk(const Nest& nest, size_t level);
+  void walk_on(const Nest& nest, size_t level);
   void walk_loop(const Nest& nest, size_t level);
   void parallel_loop(const Nest& nest, size_t level);
   void serial_loop(const Nest& nest, size_t level, int64_t first, int64_t count);
@@ -84,9 +89,12 @@ class Emitter {
   void vector_loop(Nest nest, size_t level);
   void iteration(Nest nest, size_t level, const Index& corner, int64_t extent, bool first_iteration);
   void accumulate(const Nest& nest, size_t level, bool cleared);
+  size_t target_level(const Nest& nest) const;
+  void aim(Nest nest, size_t level);
   std::pair<int64_t, int64_t> proven_iterations(const Nest& nest, size_t level, int64_t count);
   bool settle(Nest& nest, std::vector<Index>& branch_on);
   void guarded(const std::vector<Index>& conditions, const std::function<void()>& body);
+  void branch(llvm::Value* condition, const std::function<void()>& body);
   kernel::Range range_now(const Nest& nest, const Index& index, bool* depends_on_rest);
   Index current(const Nest& nest, const Index& index) const;
   bool covers_exactly(const kernel::Stage& stage, int axis) const;
@@ -102,6 +110,7 @@ class Emitter {
   // --- leaf.cpp: expressions
   void leaf(const Nest& nest);
   void local_leaf(const Nest& nest, llvm::Value* mask);
+  void scatter_leaf(const Nest& nest, llvm::Value* mask);
   Lanes evaluate(const Nest& nest, llvm::Value* mask, int node, std::vector<Lanes>& done);
   Lanes evaluate_load(const Nest& nest, llvm::Value* mask, const kernel::ExprNode& node, std::vector<Lanes>& done);
   llvm::Value* integer_division(bool remainder, bool is_signed, llvm::Value* a, llvm::Value* b);

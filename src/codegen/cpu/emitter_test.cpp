@@ -153,5 +153,71 @@ TEST(Emitter, Movement) {
   check(testing::elementwise(13, 35));
 }
 
+// Points may meet: the order in which they do is part of the result, whatever the schedule.
+TEST(Emitter, ScatterToTheLastBit) {
+  std::mt19937 random(std::random_device{}());
+  auto codegen = codegen::cpu_codegen(testing::host_target());
+  const Machine machine = machine_of(testing::host_target());
+  for (const auto combine : {Reduction::none, Reduction::sum, Reduction::product, Reduction::max, Reduction::min})
+    for (const bool per_feature : {false, true})
+      for (const auto& [batch, edges, width] :
+           {std::tuple{1, 40, 96}, {3, 57, 37}, {5, 30, 1}, {2, 1, 200}, {1, 9, 5}}) {
+        const auto kernel = testing::scatter(batch, 7, edges, width, combine, per_feature);
+        const auto tensors = random_tensors(kernel, random);
+        const auto expected = interpret(kernel, tensors);
+        Kernel normal = kernel;
+        normalise(normal, machine);
+        for (int i = 0; i < 4; ++i) {
+          Point point;
+          for (const auto& d : decisions(normal, machine))
+            if (i > 0) point[d.name] = d.values[random() % d.values.size()];
+          const Schedule schedule = make_schedule(normal, machine, point);
+          const std::string text = print(normal) + print(normal, schedule);
+          ASSERT_EQ(why_illegal(normal, schedule), "") << text;
+          testing::KernelRunner runner(*codegen, normal, schedule, tensors);
+          runner.run();
+          runner.run();
+          const auto got = runner.outputs();
+          ASSERT_EQ(std::memcmp(got[0].raw(), expected[0].raw(), got[0].bytes()), 0) << text;
+        }
+      }
+}
+
+// Indices are data of all kinds: none may lead out of the buffer.
+TEST(Emitter, ScatterSkipsWhatIsNoPlace) {
+  const auto kernel = testing::scatter(1, 3, 6, 20, Reduction::sum);
+  std::mt19937 random(1);
+  auto tensors = random_tensors(kernel, random);
+  const int64_t targets[] = {INT64_MAX, INT64_MIN, -1, 3, int64_t{1} << 40, 2};
+  std::copy(std::begin(targets), std::end(targets), tensors[1].data<int64_t>());
+  const Machine machine = machine_of(testing::host_target());
+  const Schedule schedule = make_schedule(kernel, machine);
+  testing::KernelRunner runner(*codegen::cpu_codegen(testing::host_target()), kernel, schedule, tensors);
+  runner.run();
+  const auto got = runner.outputs();
+  for (int64_t n = 0; n < 3; ++n)
+    for (int64_t f = 0; f < 20; ++f) {
+      const float before = tensors[2].data<float>()[n * 20 + f], last = tensors[0].data<float>()[5 * 20 + f];
+      EXPECT_EQ(got[0].data<float>()[n * 20 + f], n == 2 ? before + last : before);
+    }
+}
+
+// What only the first of two stages reads is no constant of the second.
+TEST(Emitter, BufferThatAConstantIsWrittenIntoIsNotPrepared) {
+  Kernel kernel;
+  kernel.name = "joined";
+  const int x = kernel.add_buffer("x", DType::f32, {20}, Role::input);
+  const int c = kernel.add_buffer("c", DType::f32, {5}, Role::constant);
+  const int both = kernel.add_buffer("both", DType::f32, {25}, Role::temporary);
+  StageBuilder first(kernel, "first", {{"i", 20}});
+  first.finish(first.load(x, {first.axis(0)}), Reduction::none, both, {first.axis(0)});
+  StageBuilder second(kernel, "second", {{"i", 5}});
+  second.finish(second.load(c, {second.axis(0)}), Reduction::none, both, {second.axis(0) + Index(20)});
+  StageBuilder y(kernel, "y", {{"i", 25}});
+  y.finish(y.mul(y.load(both, {y.axis(0)}), y.load(both, {Index(24) - y.axis(0)})), Reduction::none,
+           kernel.add_buffer("y", DType::f32, {25}, Role::output));
+  check(kernel);
+}
+
 }  // namespace
 }  // namespace rooftune

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "codegen/cpu/emitter.h"
+#include "kernel/analysis.h"
 
 namespace rooftune::codegen {
 
@@ -55,6 +56,7 @@ void Emitter::leaf(const Nest& nest) {
                : b_.CreateAnd(splat({mask, mask->getType()->isVectorTy() ? nest.lanes : 1}, nest.lanes), limit);
   }
   if (nest.mode != Nest::Mode::compute) return local_leaf(nest, mask);
+  if (s.scatters) return scatter_leaf(nest, mask);
   const DType type = kernel_.buffers[static_cast<size_t>(s.buffer)].dtype;
   std::vector<Lanes> done(s.nodes.size());
   const int root = static_cast<int>(s.nodes.size()) - 1;
@@ -79,6 +81,22 @@ void Emitter::leaf(const Nest& nest) {
   }
   if (mask != nullptr) next = b_.CreateSelect(mask, next, accumulator);
   b_.CreateAlignedStore(next, pointer, llvm::Align(4));
+}
+
+/// Combines with what the buffer holds. What is stored between two points is loaded again: they may have met.
+void Emitter::scatter_leaf(const Nest& nest, llvm::Value* mask) {
+  const auto& s = stage(nest);
+  const DType type = kernel_.buffers[static_cast<size_t>(s.buffer)].dtype;
+  std::vector<Lanes> done(s.nodes.size());
+  Lanes value = evaluate(nest, mask, static_cast<int>(s.nodes.size()) - 1, done);
+  std::vector<Index> out;
+  for (size_t d = 0; d < s.out_indices.size(); ++d)
+    out.push_back(kernel::node_variables(s.out_indices[d]).empty() ? current(nest, s.out_indices[d]) : nest.target[d]);
+  if (s.reduction != Reduction::none) {
+    const Lanes old = load(s.buffer, out, nest.lanes, mask, 0);
+    value = {combine(s.reduction, type, splat(old, nest.lanes), splat(value, nest.lanes)), nest.lanes};
+  }
+  store(s.buffer, out, value, nest.lanes, mask);
 }
 
 /// Clearing, loading and storing results that wait in memory or in the local array.

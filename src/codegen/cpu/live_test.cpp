@@ -160,6 +160,16 @@ TEST(Live, Gather) {
   check(with_live(kernel, {{"s", "tokens"}}), {{"ids", {"tokens"}}});
 }
 
+// Points beyond what is live scatter nothing, wherever their indices lead.
+TEST(Live, Scatter) {
+  for (const bool per_feature : {false, true}) {
+    const auto kernel = testing::scatter(3, 6, 50, 40, Reduction::sum, per_feature);
+    check(with_live(kernel, {{"e", "edges"}}), {{"x", {"", "edges", ""}}, {"target", {"", "edges", ""}}});
+    check(with_live(kernel, {{"b", "batch"}, {"e", "edges"}}),
+          {{"x", {"batch", "edges", ""}}, {"target", {"batch", "edges", ""}}, {"start", {"batch", "", ""}}});
+  }
+}
+
 // What is fused with a live axis is live with it, as long as it has no holes.
 TEST(Live, FusedAxes) {
   Kernel kernel = with_live(testing::elementwise(13, 35), {{"a", "rows"}});

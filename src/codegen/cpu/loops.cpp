@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "codegen/cpu/emitter.h"
-#include "kernel/nodes.h"
+#include "kernel/analysis.h"
 
 namespace rooftune::codegen {
 
@@ -68,10 +68,10 @@ Index Emitter::current(const Nest& nest, const Index& index) const {
 /// Where a stage must not go beyond what is live: along reductions, and where memory there would be taken for an index.
 bool Emitter::covers_exactly(const kernel::Stage& s, int axis) const {
   if (axis >= s.spatial) return true;
-  for (const auto& node : s.nodes)
-    for (const auto& index : node.indices)
-      if (!kernel::node_variables(index).empty()) return true;
-  return false;
+  const auto data = [](const Index& index) { return !kernel::node_variables(index).empty(); };
+  return std::any_of(s.out_indices.begin(), s.out_indices.end(), data) ||
+         std::any_of(s.nodes.begin(), s.nodes.end(),
+                     [&](const auto& node) { return std::any_of(node.indices.begin(), node.indices.end(), data); });
 }
 
 void Emitter::add_live_conditions(Nest& nest) const {
@@ -119,9 +119,13 @@ void Emitter::guarded(const std::vector<Index>& conditions, const std::function<
     auto* holds = b_.CreateICmpSGE(emit_index(condition), b_.getInt64(0));
     all = all == nullptr ? holds : b_.CreateAnd(all, holds);
   }
+  branch(all, body);
+}
+
+void Emitter::branch(llvm::Value* condition, const std::function<void()>& body) {
   auto* then = llvm::BasicBlock::Create(context_, "then", function_);
   auto* done = llvm::BasicBlock::Create(context_, "done", function_);
-  b_.CreateCondBr(all, then, done);
+  b_.CreateCondBr(condition, then, done);
   b_.SetInsertPoint(then);
   body();
   b_.CreateBr(done);
@@ -141,8 +145,46 @@ void Emitter::walk(const Nest& nest, size_t level) {
     }
     if (level == local) return accumulate(nest, level, first == local);
   }
-  if (level == all.size()) return leaf(nest);
+  if (stage(nest).scatters && nest.target.empty() && level == target_level(nest)) return aim(nest, level);
+  walk_on(nest, level);
+}
+
+void Emitter::walk_on(const Nest& nest, size_t level) {
+  if (level == loops(nest).size()) return leaf(nest);
   walk_loop(nest, level);
+}
+
+/// From here on no loop changes the indices of a scatter that are data.
+size_t Emitter::target_level(const Nest& nest) const {
+  const auto& all = loops(nest);
+  size_t level = all.size();
+  while (level > 0 && is_spatial(stage(nest), all[level - 1]) &&
+         !kernel::data_index_along(stage(nest), all[level - 1].axis))
+    --level;
+  return level;
+}
+
+/// Reads the indices of a scatter that are data and walks on where they lie inside of its buffer.
+void Emitter::aim(Nest nest, size_t level) {
+  const auto& s = stage(nest);
+  const auto& shape = kernel_.buffers[static_cast<size_t>(s.buffer)].shape;
+  std::vector<Lanes> done(s.nodes.size());
+  llvm::Value* inside = nullptr;
+  nest.target.resize(shape.size());
+  for (size_t d = 0; d < shape.size(); ++d) {
+    const auto nodes = kernel::node_variables(s.out_indices[d]);
+    if (nodes.empty()) continue;
+    const Lanes value = evaluate(nest, nullptr, nodes[0], done);
+    RT_CHECK(value.lanes == 1, "an index to scatter to differs between lanes");
+    auto* at = cast(value, s.nodes[static_cast<size_t>(nodes[0])].type, ir::DType::i64).value;
+    auto* in = b_.CreateICmpULT(at, b_.getInt64(static_cast<uint64_t>(shape[d])));  // so that negative ones are outside
+    inside = inside == nullptr ? in : b_.CreateAnd(inside, in);
+    const int variable = variables_.add({0, shape[d] - 1});
+    variable_values_[variable] = at;
+    nest.target[d] = Index::variable(variable);
+  }
+  if (inside == nullptr) return walk_on(nest, level);
+  branch(inside, [&] { walk_on(nest, level); });
 }
 
 /// Results from `level` inwards in a local array: cleared or loaded, computed, stored.
@@ -180,8 +222,7 @@ void Emitter::accumulate(const Nest& nest, size_t level, bool cleared) {
   std::erase_if(outside.conditions, [&](const Index& c) { return of_reduction(s, c); });
   outside.mode = cleared ? Nest::Mode::clear_local : Nest::Mode::load_local;
   walk(outside, level);
-  if (level == all.size()) leaf(inner);
-  else walk_loop(inner, level);
+  walk_on(inner, level);
   outside.mode = Nest::Mode::store_local;
   walk(outside, level);
 }
