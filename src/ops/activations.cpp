@@ -271,8 +271,8 @@ int shrink_stage(LowerContext& ctx, StageBuilder& s, const std::vector<int>& x) 
 
 int clip_stage(LowerContext& ctx, StageBuilder& s, const std::vector<int>& x) {
   int value = x[0];
-  if (ctx.has_input(1)) value = s.max(value, x[1]);
-  if (ctx.has_input(2)) value = s.min(value, x[2]);
+  if (ctx.has_input(1)) value = s.max(x[1], value);  // in this order a NaN stays one
+  if (ctx.has_input(2)) value = s.min(x[2], value);
   return value;
 }
 
@@ -289,7 +289,7 @@ void register_activations(Catalogue& c) {
          .cost = cost_per_output(1),
          .evaluate = widened(evaluate_relu),
          .lower = lowered_map("relu", kLoweredSigned, [](LowerContext&, StageBuilder& s, const std::vector<int>& x) {
-           return s.max(x[0], s.constant(0, s.type_of(x[0])));
+           return s.max(s.constant(0, s.type_of(x[0])), x[0]);  // in this order a NaN stays one
          })});
   c.add({.name = "PRelu",
          .min_inputs = 2,

@@ -297,6 +297,19 @@ void lower_mod(LowerContext& ctx) {
   lower_map(ctx, "mod", kIndices, fold(Op::mod));
 }
 
+/// Max and Min: NaN where any operand is one. Of two operands the kernel's operation passes on a NaN of the second only.
+MapValue extreme(Op op) {
+  return [op](LowerContext&, StageBuilder& s, const std::vector<int>& x) {
+    int value = x[0];
+    for (size_t i = 1; i < x.size(); ++i) {
+      const int chosen = s.node(op, s.type_of(value), value, x[i]);
+      value = ir::is_float(s.type_of(value)) ? s.select(s.node(Op::eq, DType::boolean, value, value), chosen, value)
+                                             : chosen;
+    }
+    return value;
+  };
+}
+
 OpDef binary_def(const char* name, DTypeSet allowed, DimFunction dims, std::function<void(EvalContext&)> evaluate,
                  std::function<void(LowerContext&)> lower) {
   return {.name = name,
@@ -348,10 +361,10 @@ void register_arithmetic(Catalogue& c) {
 
   c.add(variadic_def(
       "Min", kNumbers, [](D a, D b) -> std::optional<Dim> { return min(a, b); }, evaluate_variadic<MinValue>,
-      lowered_map("min", kLoweredNumbers, fold(Op::min))));
+      lowered_map("min", kLoweredNumbers, extreme(Op::min))));
   c.add(variadic_def(
       "Max", kNumbers, [](D a, D b) -> std::optional<Dim> { return max(a, b); }, evaluate_variadic<MaxValue>,
-      lowered_map("max", kLoweredNumbers, fold(Op::max))));
+      lowered_map("max", kLoweredNumbers, extreme(Op::max))));
   c.add(variadic_def("Sum", kFloats, nullptr, evaluate_variadic<AddValue>,
                      lowered_map("sum", bit(DType::f32), fold(Op::add))));
   OpDef mean = variadic_def("Mean", kFloats, nullptr, evaluate_mean, lowered_map("mean", bit(DType::f32), lower_mean));

@@ -5,33 +5,18 @@
 
 #include <algorithm>
 
-#include "ops/op.h"
+#include "ops/testing.h"
 
 namespace rooftune::ops {
 namespace {
 
-Graph inferred(const std::string& body) {
-  Graph graph = ir::parse("graph \"g\" {\n  opset \"\" 18\n  opset \"com.microsoft\" 1\n" + body + "\n}");
-  infer_types(graph);
-  ir::verify(graph);
-  return graph;
-}
+using testing::expect_error;
+using testing::inferred;
 
 std::vector<std::string> operators(const Graph& graph) {
   std::vector<std::string> names;
   for (ir::NodeId id : graph.order()) names.push_back(graph.node(id).domain + graph.node(id).op);
   return names;
-}
-
-void expect_error(const std::string& body, const std::string& part) {
-  try {
-    inferred(body);
-    ADD_FAILURE() << "no error, must be: " << part;
-  } catch (const InputError& e) {
-    const std::string message = e.what();
-    EXPECT_NE(message.find(part), std::string::npos) << message;
-    EXPECT_NE(message.find("node 'n"), std::string::npos) << message;
-  }
 }
 
 TEST(Function, PutsNodesInThePlaceOfOne) {

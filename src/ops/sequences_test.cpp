@@ -1,33 +1,18 @@
 // What becomes of sequences; onnx's own test suite says what they compute.
 #include <gtest/gtest.h>
 
-#include "ops/op.h"
+#include "ops/testing.h"
 
 namespace rooftune::ops {
 namespace {
 
-Graph inferred(const std::string& body) {
-  Graph graph = ir::parse("graph \"g\" {\n  opset \"\" 18\n" + body + "\n}");
-  infer_types(graph);
-  ir::verify(graph);
-  return graph;
-}
+using testing::expect_error;
+using testing::inferred;
 
 Tensor ramp(int64_t rows, int64_t columns) {
   Tensor t(DType::f32, {rows, columns});
   for (int64_t i = 0; i < t.size(); ++i) t.data<float>()[i] = static_cast<float>(i * i % 17) - 3;
   return t;
-}
-
-void expect_error(const std::string& body, const std::string& part) {
-  try {
-    inferred(body);
-    ADD_FAILURE() << "no error, must be: " << part;
-  } catch (const InputError& e) {
-    const std::string message = e.what();
-    EXPECT_NE(message.find(part), std::string::npos) << message;
-    EXPECT_NE(message.find("node '"), std::string::npos) << message;
-  }
 }
 
 TEST(Sequences, AreFollowedToTheirTensors) {

@@ -59,6 +59,35 @@ TEST(Partition, MobileNet) {
   EXPECT_EQ(describe(mobilenet()), "contraction: Conv Clip\n" + block + block);
 }
 
+/// Two layers of messages along edges, the index expanded over the features once for both.
+TEST(Partition, GraphNetwork) {
+  Model m;
+  const int64_t nodes = 7, edges = 30, width = 5;
+  std::vector<int64_t> from(static_cast<size_t>(edges)), to(from);
+  for (size_t e = 0; e < from.size(); ++e) from[e] = static_cast<int64_t>(e * e) % nodes, to[e] = 6 - from[e] / 2;
+  const ValueId x = m.input("x", {nodes, width}), weight = m.input("weight", {edges, 1});
+  const ValueId target = m.op("Add", {m.input("shift", {edges}, ir::DType::i64), m.ints(to)});
+  const ValueId index = m.op("Expand", {m.op("Unsqueeze", {target, m.ints({1})}), m.ints({edges, width})});
+  ValueId h = x;
+  for (int layer = 0; layer < 2; ++layer) {
+    const ValueId message = m.op("Mul", {m.op("Gather", {h, m.ints(from)}), weight});
+    const ValueId none = m.op("Mul", {h, m.number(0.5)});
+    h = m.op("ScatterElements", {none, index, message}, {{"axis", int64_t{0}}, {"reduction", std::string("add")}});
+  }
+  m.output(h);
+  Graph graph = m.graph.clone();
+  run_passes(graph);
+  const Partitioned p = partition(graph);
+  verify(graph, p.partition);
+  EXPECT_EQ(describe(graph, p),
+            "elementwise: Add\n"
+            "movement: Reshape\n"
+            "elementwise: Mul\n"
+            "single: Gather Mul Expand ScatterElements\n"
+            "elementwise: Mul\n"
+            "single: Expand Gather Mul ScatterElements\n");
+}
+
 TEST(Partition, UNet) {
   EXPECT_EQ(describe(unet()),
             "contraction: Conv Relu\n"

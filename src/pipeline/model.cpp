@@ -110,6 +110,10 @@ std::pair<Model, Model> load_pair(const std::string& first, const std::string& s
 
 void require_bounded(const Model& model) {
   for (ir::ValueId v : model.graph.inputs)
+    if (const auto& type = model.graph.type(v); !type.is_tensor())
+      throw InputError("{}: input '{}' is of type {}: sequences and optionals cannot be inputs of a compiled model",
+                       model.path, model.graph.value(v).name, type.to_string());
+  for (ir::ValueId v : model.graph.inputs)
     if (const auto& type = model.graph.type(v);
         type.is_tensor() && type.dtype() == ir::DType::string && !type.is_static() && is_bounded(type))
       throw InputError("{}: input '{}' holds strings, which have no free dimensions: give them as numbers", model.path,

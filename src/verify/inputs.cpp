@@ -18,13 +18,15 @@ using ir::Graph;
 using ir::Node;
 using ir::ValueId;
 
-std::optional<int64_t> static_dim(const Graph& g, ValueId v, int64_t axis) {
+/// The extent of an axis; of a free one the least, which is right at every size.
+std::optional<int64_t> least_extent(const Graph& g, ValueId v, int64_t axis) {
   if (v == ir::kNone || !g.type(v).is_tensor() || !g.type(v).has_rank()) return std::nullopt;
   const ir::Shape& shape = g.type(v).shape();
   if (axis < 0) axis += static_cast<int64_t>(shape.size());
-  if (axis < 0 || axis >= static_cast<int64_t>(shape.size()) || !shape[static_cast<size_t>(axis)].is_static())
-    return std::nullopt;
-  return shape[static_cast<size_t>(axis)].value();
+  if (axis < 0 || axis >= static_cast<int64_t>(shape.size())) return std::nullopt;
+  const ir::Dim& dim = shape[static_cast<size_t>(axis)];
+  if (!dim.is_static() && dim.min() < 1) return std::nullopt;
+  return dim.min();
 }
 
 struct Bounds {
@@ -34,19 +36,19 @@ using Rule = std::function<std::optional<Bounds>(const Graph&, const Node&)>;
 
 Rule index_of_axis(int64_t default_axis) {
   return [=](const Graph& g, const Node& n) -> std::optional<Bounds> {
-    const auto dim = static_dim(g, n.input(0), n.attr_int("axis", default_axis));
+    const auto dim = least_extent(g, n.input(0), n.attr_int("axis", default_axis));
     if (!dim) return std::nullopt;
     return Bounds{0, *dim - 1};
   };
 }
 
 std::optional<Bounds> index_tuple(const Graph& g, const Node& n) {  // GatherND, ScatterND
-  const auto length = static_dim(g, n.input(1), -1);
+  const auto length = least_extent(g, n.input(1), -1);
   if (!length) return std::nullopt;
   int64_t smallest = INT64_MAX;
   const int64_t first = n.op == "GatherND" ? n.attr_int("batch_dims", 0) : 0;
   for (int64_t i = first; i < first + *length; ++i)
-    smallest = std::min(smallest, static_dim(g, n.input(0), i).value_or(1));
+    smallest = std::min(smallest, least_extent(g, n.input(0), i).value_or(1));
   return Bounds{0, smallest - 1};
 }
 
@@ -59,26 +61,26 @@ std::optional<Bounds> one_hot(const Graph& g, const Node& n) {
 /// A count of what lies along an axis of input 0, at least one.
 Rule count_along(int64_t default_axis) {
   return [=](const Graph& g, const Node& n) -> std::optional<Bounds> {
-    const auto dim = static_dim(g, n.input(0), n.attr_int("axis", default_axis));
+    const auto dim = least_extent(g, n.input(0), n.attr_int("axis", default_axis));
     if (!dim) return std::nullopt;
     return Bounds{1, *dim};
   };
 }
 
 std::optional<Bounds> sequence_length(const Graph& g, const Node& n) {  // of LSTM, GRU, RNN
-  const auto steps = static_dim(g, n.input(0), n.attr_int("layout", 0) == 0 ? 0 : 1);
+  const auto steps = least_extent(g, n.input(0), n.attr_int("layout", 0) == 0 ? 0 : 1);
   if (!steps) return std::nullopt;
   return Bounds{1, *steps};
 }
 
 std::optional<Bounds> reversed_length(const Graph& g, const Node& n) {
-  const auto steps = static_dim(g, n.input(0), n.attr_int("time_axis", 0));
+  const auto steps = least_extent(g, n.input(0), n.attr_int("time_axis", 0));
   if (!steps) return std::nullopt;
   return Bounds{1, *steps};
 }
 
 std::optional<Bounds> position(const Graph& g, const Node& n) {  // a row of the tables of sines and cosines
-  const auto rows = static_dim(g, n.input(1), 0);
+  const auto rows = least_extent(g, n.input(1), 0);
   if (!rows) return std::nullopt;
   return Bounds{0, *rows - 1};
 }

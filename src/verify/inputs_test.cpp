@@ -67,6 +67,20 @@ TEST(Inputs, ThroughMovesAndAddedConstantsAndTheSmallestTable) {
   expect_integers(m.range(shifted), 3, 12);
 }
 
+/// Right at every size: the least that there can be.
+TEST(Inputs, IndicesIntoAFreeDimension) {
+  Model m;
+  const auto rows = [&](int64_t least) {
+    return m.g.add_input("x", Type::tensor(DType::f32, ir::Shape{ir::Dim::symbol("rows", least, 9), ir::Dim(4)}));
+  };
+  const ValueId ids = m.input("ids", DType::i64, {8});
+  m.node("Gather", {rows(3), ids});
+  expect_integers(m.range(ids), 0, 2);
+  const ValueId unknown = m.input("unknown", DType::i64, {8});
+  m.node("Gather", {rows(0), unknown});
+  expect_integers(m.range(unknown), 1, 8);
+}
+
 TEST(Inputs, BodiesOfControlFlowCount) {
   Model m;
   const ValueId ids = m.input("ids", DType::i64, {4}), condition = m.input("c", DType::boolean, {});

@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 from broken_models import CASES
+from onnx import TensorProto, helper
 from small_models import feed
 
 
@@ -44,3 +45,11 @@ def test_a_folder_is_no_model(rooftune, tmp_path):
     (tmp_path / "m.onnx").mkdir()
     done = rooftune("characterize", tmp_path / "m.onnx")
     assert done.returncode == 3 and "m.onnx" in done.stderr
+
+
+def test_sequences_are_no_inputs_of_a_compiled_model(rooftune, tmp_path):
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2]), helper.make_tensor_sequence_value_info("s", TensorProto.FLOAT, [2])]
+    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "g", inputs, [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])])
+    (tmp_path / "m.onnx").write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9).SerializeToString())
+    done = rooftune("import", tmp_path / "m.onnx", "-o", tmp_path / "m.rt")
+    assert done.returncode == 3 and "input 's'" in done.stderr and "sequences and optionals cannot be inputs" in done.stderr

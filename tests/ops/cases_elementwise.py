@@ -261,6 +261,34 @@ def with_specials(rng, dtype):
     return np.where(kinds == 0, np.nan, np.where(kinds == 1, np.inf, np.where(kinds == 2, -np.inf, x))).astype(dtype)
 
 
+def with_some_nan(rng, shape):
+    return np.where(rng.random(shape) < 0.3, np.nan, rng.normal(0, 3, shape)).astype(np.float32)
+
+
+@operator("Relu", 3)
+def relu_of_nan(rng):
+    x = with_some_nan(rng, (3, 40))
+    return Case("Relu", [x], expected=[np.maximum(x, 0)], lowered=True)
+
+
+@operator("Clip", 4)
+def clip_of_nan(rng):
+    x, low, high = with_some_nan(rng, (3, 40)), np.float32(-1), np.float32(2)
+    return Case("Clip", [x, low, high], constants=(1, 2) if rng.random() < 0.5 else (), expected=[np.clip(x, low, high)], lowered=True)
+
+
+@operator("Max", 4)
+def max_of_nan(rng):
+    x = [with_some_nan(rng, (3, 40)) for _ in range(int(rng.integers(2, 4)))]
+    return Case("Max", x, expected=[np.maximum.reduce(x)], lowered=True)
+
+
+@operator("Min", 4)
+def min_of_nan(rng):
+    x = [with_some_nan(rng, (3, 40)) for _ in range(int(rng.integers(2, 4)))]
+    return Case("Min", x, expected=[np.minimum.reduce(x)], lowered=True)
+
+
 @operator("IsNaN")
 def is_nan(rng):
     return Case("IsNaN", [with_specials(rng, pick(rng, FLOATS))])
