@@ -73,6 +73,11 @@ TEST(OnnxExporter, LargeModelsKeepTheirWeightsBeside) {
   const std::string path = folder.file("d/m.onnx");
   write_onnx(g, path, {.most_inline_bytes = 1000});
   EXPECT_TRUE(std::filesystem::exists(path + ".data"));
+  // The model that is there keeps its data until the new one is in its place, and then they go.
+  write_onnx(g, path, {.most_inline_bytes = 1000});
+  EXPECT_FALSE(std::filesystem::exists(path + ".data"));
+  EXPECT_TRUE(std::filesystem::exists(path + ".2.data"));
+  EXPECT_NE(read_file(path).find("m.onnx.2.data"), std::string::npos);
   EXPECT_LT(std::filesystem::file_size(path), 6000u);
   std::filesystem::rename(folder.file("d"), folder.file("moved"));  // the location is relative
   const Graph again = frontends::load_model(folder.file("moved/m.onnx"));

@@ -217,6 +217,9 @@ TEST(Emitter, BufferThatAConstantIsWrittenIntoIsNotPrepared) {
   y.finish(y.mul(y.load(both, {y.axis(0)}), y.load(both, {Index(24) - y.axis(0)})), Reduction::none,
            kernel.add_buffer("y", DType::f32, {25}, Role::output));
   check(kernel);
+  const Schedule schedule = make_schedule(kernel, machine_of(testing::host_target()));
+  const auto code = codegen::cpu_codegen(testing::host_target())->compile({{&kernel, &schedule}});
+  EXPECT_TRUE(code.kernels[0].prepare_phases.empty());
 }
 
 }  // namespace

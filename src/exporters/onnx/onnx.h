@@ -1,5 +1,6 @@
 // Writes a graph as an ONNX model. Weights go straight from where they are mapped to the file; models whose weights
-// would not fit protobuf's 2 GB keep them beside the model in "<file>.data".
+// would not fit protobuf's 2 GB keep them beside the model in "<file>.data" (or "<file>.2.data": a model that is replaced
+// keeps its own until it is).
 #pragma once
 #include <memory>
 #include <string>

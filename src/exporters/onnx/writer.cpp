@@ -1,3 +1,4 @@
+#include <filesystem>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -302,6 +303,26 @@ Weight external_weight(const std::string& name, const Tensor& t, const std::stri
   return {field_start(kGraphInitializer, bytes.size()) + bytes};
 }
 
+/// "<file>.data", "<file>.2.data", …
+std::string data_path(const std::string& path, int number) {
+  return number == 1 ? path + ".data" : fmt::format("{}.{}.data", path, number);
+}
+
+/// The first of them that is free: the model that is there stays whole until the new one takes its place.
+int free_data_number(const std::string& path) {
+  int number = 1;
+  while (std::filesystem::exists(data_path(path, number))) ++number;
+  return number;
+}
+
+/// What models that were there before have left.
+void remove_other_data(const std::string& path, int number) {
+  constexpr int kMost = 16;
+  std::error_code ignored;
+  for (int n = 1; n <= std::max(number, kMost); ++n)
+    if (n != number) std::filesystem::remove(data_path(path, n), ignored);
+}
+
 class OnnxExporter final : public Exporter {
  public:
   std::string name() const override { return "onnx"; }
@@ -325,8 +346,9 @@ void write_onnx(const Graph& original, const std::string& path, const OnnxOption
     if (const Tensor* t = g.constant(static_cast<ValueId>(v))) weight_bytes += t->bytes(), builder.need(t->dtype());
   const bool external = weight_bytes > options.most_inline_bytes;
   std::optional<AtomicFile> data;
-  if (external) data.emplace(path + ".data");
-  const std::string location = path.substr(path.find_last_of('/') + 1) + ".data";
+  const int number = external ? free_data_number(path) : 0;
+  if (external) data.emplace(data_path(path, number));
+  const std::string location = data_path(path.substr(path.find_last_of('/') + 1), number);
   std::vector<Weight> weights;
   for (size_t v = 0; v < g.value_capacity(); ++v) {
     const auto id = static_cast<ValueId>(v);
@@ -354,6 +376,7 @@ void write_onnx(const Graph& original, const std::string& path, const OnnxOption
   }
   if (data) data->commit();
   file.commit();
+  if (data) remove_other_data(path, number);
 }
 
 }  // namespace rooftune::exporters
