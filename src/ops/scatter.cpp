@@ -114,23 +114,30 @@ void evaluate_scatter_elements(EvalContext& ctx) {
       ctx.fail(fmt::format("the indices are larger than the data on axis {}", d));
   }
   const std::vector<int64_t> strides = row_major_strides(data.shape());
-  std::vector<int64_t> starts(static_cast<size_t>(indices.size()));
+  std::vector<int64_t> starts;
   // Along the last axis in a loop of its own; `row`: where the element 0 of that axis (and of the indexed one) is.
   const size_t last = strides.size() - 1;
   const int64_t length = indices.dim(-1);
+  int64_t run = 1;
   auto find = [&](const auto* chosen) {
+    // Rows of which every element has the same index (one that was expanded) go as a whole.
+    bool whole = axis != last;
+    for (int64_t first = 0; whole && first < indices.size(); first += length)
+      whole = std::all_of(chosen + first, chosen + first + length, [&](auto i) { return i == chosen[first]; });
+    run = whole ? std::max<int64_t>(length, 1) : 1;
+    starts.reserve(static_cast<size_t>(indices.size() / run));
     for (int64_t first = 0; first < indices.size(); first += length) {
       int64_t row = 0, rest = first / length;
       for (size_t d = last; d-- > 0; rest /= indices.shape()[d])
         if (d != axis) row += strides[d] * (rest % indices.shape()[d]);
-      for (int64_t i = first; i < first + length; ++i)
-        starts[static_cast<size_t>(i)] =
-            row + (axis == last ? 0 : i - first) + strides[axis] * checked(ctx.node(), chosen[i], data.shape()[axis]);
+      for (int64_t i = first; i < first + length; i += run)
+        starts.push_back(row + (axis == last ? 0 : i - first) +
+                         strides[axis] * checked(ctx.node(), chosen[i], data.shape()[axis]));
     }
   };
   if (indices.dtype() == DType::i32) find(indices.data<int32_t>());
   else find(indices.data<int64_t>());
-  ctx.set_output(0, scattered(ctx.node(), data, updates, starts, 1));
+  ctx.set_output(0, scattered(ctx.node(), data, updates, starts, run));
 }
 
 void evaluate_scatter_nd(EvalContext& ctx) {
