@@ -4,6 +4,7 @@
 
 #include "ops/common.h"
 #include "ops/families.h"
+#include "ops/loop_borders.h"
 
 namespace rooftune::ops {
 namespace {
@@ -248,10 +249,7 @@ void evaluate_loop(EvalContext& ctx) {
 
 // --- Scan
 
-struct ScanPlan {
-  size_t states = 0, scan_inputs = 0, scan_outputs = 0;
-  std::vector<int64_t> input_axes, input_reversed, output_axes, output_reversed;
-};
+}  // namespace
 
 ScanPlan scan_plan(const Node& node, const Graph& body) {
   ScanPlan plan;
@@ -277,6 +275,8 @@ ScanPlan scan_plan(const Node& node, const Graph& body) {
   plan.output_reversed = list("scan_output_directions", plan.scan_outputs);
   return plan;
 }
+
+namespace {
 
 void infer_scan(InferContext& ctx) {
   const auto body = body_of(ctx.node(), "body");
@@ -357,6 +357,31 @@ void evaluate_scan(EvalContext& ctx) {
   }
 }
 
+// --- the borders of a flat loop
+
+void infer_loop_begin(InferContext& ctx) {
+  const auto states = static_cast<int>(ctx.node().attr_int("states", 0));
+  for (int i = 0; i < ctx.output_count(); ++i) {
+    if (!ctx.has_output(i)) continue;
+    Shape shape = ctx.shape(i);
+    if (i >= states) shape.erase(shape.begin());
+    ctx.set_output(i, ctx.dtype(i), std::move(shape));
+  }
+}
+
+void infer_loop_end(InferContext& ctx) {
+  const auto states = static_cast<int>(ctx.node().attr_int("states", 0));
+  for (int i = 0; i < ctx.output_count(); ++i) {
+    if (!ctx.has_output(i)) continue;
+    Shape shape = ctx.shape(i + 1);
+    if (i >= states) shape.insert(shape.begin(), ctx.shape(0)[0]);
+    ctx.set_output(i, ctx.dtype(i + 1), std::move(shape));
+  }
+}
+
+/// Neither means anything alone, and graphs that hold them are never evaluated.
+void evaluate_border(EvalContext& ctx) { ctx.fail("it is the border of a loop, which only kernels run"); }
+
 // --- cost: of the dearer branch; of one iteration times the trip count where that is known
 
 /// Not known (in a branch that is never taken), or a tensor of symbolic shape.
@@ -398,7 +423,43 @@ Cost scan_cost(const CostContext& ctx) {
 
 }  // namespace
 
+std::vector<FlatLoop> flat_loops(const Graph& graph) {
+  std::vector<FlatLoop> loops;
+  bool open = false;
+  for (ir::NodeId id : graph.order()) {
+    if (is_loop_begin(graph.node(id))) {
+      RT_CHECK(!open, "flat loops do not lie within each other");
+      loops.push_back({.begin = id});
+      open = true;
+    }
+    if (!open) continue;
+    loops.back().nodes.push_back(id);
+    if (!is_loop_end(graph.node(id))) continue;
+    loops.back().end = id;
+    open = false;
+  }
+  RT_CHECK(!open, "a flat loop has no end");
+  return loops;
+}
+
 void register_control_flow(Catalogue& c) {
+  const std::string domain(kLoopDomain);
+  c.add({.name = "LoopBegin",
+         .domain = domain,
+         .min_inputs = 1,
+         .max_inputs = -1,
+         .max_outputs = -1,
+         .infer = infer_loop_begin,
+         .evaluate = evaluate_border,
+         .deterministic = false});
+  c.add({.name = "LoopEnd",
+         .domain = domain,
+         .min_inputs = 1,
+         .max_inputs = -1,
+         .max_outputs = -1,
+         .infer = infer_loop_end,
+         .evaluate = evaluate_border,
+         .deterministic = false});
   c.add({.name = "If",
          .min_inputs = 1,
          .max_inputs = 1,

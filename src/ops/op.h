@@ -180,6 +180,9 @@ struct OpDef {
   std::string plugin;                          // which one, for messages; empty: Rooftune itself
   std::function<void(ExpandContext&)> expand;  // in the place of `lower`: what it writes is fused and compiled
   int expand_opset = 0;                        // of ai.onnx, whose operators `expand` writes
+  /// Of our own operators with an `expand` (LSTM): they stay in graphs and in what is exported of them, and are expanded
+  /// only where kernels are made.
+  bool expand_for_kernels = false;
   /// Of an operator that is a function of others: in the place of all these, see ops/function.h.
   std::function<void(FunctionBuilder&)> function;
 };

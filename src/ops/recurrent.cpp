@@ -1,5 +1,7 @@
 // LSTM, GRU and RNN: all directions, layouts, activations, peepholes and sequence lengths. The products of the inputs
 // with their weights are done for all steps at once; what remains in each step is the product with the state.
+#include "ops/recurrent.h"
+
 #include "ops/cells.h"
 #include "ops/dense.h"
 #include "ops/dispatch.h"
@@ -8,45 +10,6 @@
 
 namespace rooftune::ops {
 namespace {
-
-// --- activations
-
-struct Activation {
-  std::string name;
-  float alpha = 0, beta = 0;
-
-  template <typename T>
-  T operator()(T x) const {
-    const auto a = static_cast<T>(alpha), b = static_cast<T>(beta);
-    switch (kind) {
-      case Kind::sigmoid: return 1 / (1 + std::exp(-x));
-      case Kind::tanh: return std::tanh(x);
-      case Kind::relu: return std::max(x, T{0});
-      case Kind::affine: return a * x + b;
-      case Kind::leaky_relu: return x < 0 ? a * x : x;
-      case Kind::thresholded_relu: return x >= a ? x : T{0};
-      case Kind::scaled_tanh: return a * std::tanh(b * x);
-      case Kind::hard_sigmoid: return std::clamp(a * x + b, T{0}, T{1});
-      case Kind::elu: return x < 0 ? a * std::expm1(x) : x;
-      case Kind::softsign: return x / (1 + std::fabs(x));
-      default: return std::log1p(std::exp(-std::fabs(x))) + std::max(x, T{0});
-    }
-  }
-
-  enum class Kind {
-    sigmoid,
-    tanh,
-    relu,
-    affine,
-    leaky_relu,
-    thresholded_relu,
-    scaled_tanh,
-    hard_sigmoid,
-    elu,
-    softsign,
-    softplus
-  } kind = Kind::tanh;
-};
 
 /// What each activation is called, and its parameters' defaults (how many of them it takes from the lists).
 struct ActivationKind {
@@ -67,12 +30,7 @@ constexpr ActivationKind kActivations[] = {{"sigmoid", Activation::Kind::sigmoid
                                            {"softsign", Activation::Kind::softsign, 0, 0, 0, 0},
                                            {"softplus", Activation::Kind::softplus, 0, 0, 0, 0}};
 
-// --- what the three operators have in common
-
-struct Cell {
-  int gates = 1;                      // rows of W per hidden unit
-  std::vector<std::string> defaults;  // activations of one direction
-};
+}  // namespace
 
 Cell cell_of(const Node& node) {
   if (node.op == "LSTM") return {4, {"Sigmoid", "Tanh", "Tanh"}};
@@ -116,6 +74,8 @@ size_t directions_of(const Node& node) {
     fail(node, "direction '" + d + "', must be forward, reverse or bidirectional");
   return d == "bidirectional" ? 2 : 1;
 }
+
+namespace {
 
 void infer_recurrent(InferContext& ctx) {
   const Node& node = ctx.node();
@@ -368,7 +328,9 @@ void register_recurrent(Catalogue& catalogue) {
                    .max_outputs = max_outputs,
                    .infer = infer_recurrent,
                    .cost = cost_recurrent,
-                   .evaluate = widened(evaluate_recurrent)});
+                   .evaluate = widened(evaluate_recurrent),
+                   .expand = expand_recurrent,
+                   .expand_for_kernels = true});
   };
   add("LSTM", 8, 3);
   add("GRU", 6, 2);

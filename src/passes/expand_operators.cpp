@@ -1,6 +1,9 @@
 // Operators that a plug-in defines by others become those others, which are then fused and compiled like the rest of the
 // model; the graph that is left, and what is exported of it, needs the plug-in no more. After constants are known, since
 // an expansion may look at them, and before all that looks for patterns.
+//
+// Operators of our own that are expanded only where kernels are made of them (LSTM) come much later: after all passes,
+// and only in the graph that is compiled.
 #include "ops/op.h"
 #include "passes/edit.h"
 #include "passes/opset.h"
@@ -21,13 +24,11 @@ std::string expand(Graph& graph, NodeId id, const ops::OpDef& def, Graph& model)
   return "";
 }
 
-}  // namespace
-
-bool expand_operators(Graph& graph, PassContext& context) {
+bool expand_all(Graph& graph, PassContext& context, bool for_kernels) {
   bool changed = false;
   for (NodeId id : std::vector<NodeId>(graph.order())) {
     const ops::OpDef* def = ops::Catalogue::instance().find(graph.node(id).op, graph.node(id).domain);
-    if (def == nullptr || !def->expand) continue;
+    if (def == nullptr || !def->expand || def->expand_for_kernels != for_kernels) continue;
     const std::string name = graph.node(id).name;
     const std::string why = expand(graph, id, *def, context.model);
     if (why.empty()) changed = true;
@@ -35,6 +36,14 @@ bool expand_operators(Graph& graph, PassContext& context) {
   }
   if (changed) graph.remove_dead();
   return changed;
+}
+
+}  // namespace
+
+bool expand_operators(Graph& graph, PassContext& context) { return expand_all(graph, context, false); }
+
+bool expand_for_kernels(Graph& graph, PassContext& context) {
+  return &graph == &context.model && expand_all(graph, context, true);  // bodies that are left run by references
 }
 
 }  // namespace rooftune::passes

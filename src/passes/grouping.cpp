@@ -2,6 +2,8 @@
 
 #include <queue>
 
+#include "ops/loop_borders.h"
+
 namespace rooftune::passes {
 
 Grouping::Grouping(const Graph& graph, const PartitionOptions& options)
@@ -13,7 +15,10 @@ Grouping::Grouping(const Graph& graph, const PartitionOptions& options)
       kind_(graph.node_capacity(), kFree),
       reasons_(graph.node_capacity()),
       consumers_(graph.consumer_table()),
-      position_(graph.node_capacity(), 0) {
+      position_(graph.node_capacity(), 0),
+      loop_(graph.node_capacity(), kNone) {
+  for (const ops::FlatLoop& loop : ops::flat_loops(graph))
+    for (NodeId id : loop.nodes) loop_[static_cast<size_t>(id)] = loop.begin;
   int position = 0;
   for (NodeId id : graph.order()) {
     const auto i = static_cast<size_t>(id);
@@ -62,6 +67,12 @@ bool Grouping::join(int group, const std::vector<NodeId>& nodes) {
     members_[static_cast<size_t>(group)].push_back(id);
   }
   return true;
+}
+
+bool Grouping::in_one_loop(int group, const std::vector<NodeId>& nodes) const {
+  return std::all_of(nodes.begin(), nodes.end(), [&](NodeId id) {
+    return loop_[static_cast<size_t>(id)] == loop_[static_cast<size_t>(members(group).front())];
+  });
 }
 
 void Grouping::explain(int group, std::string reason) {
@@ -123,12 +134,20 @@ Partitioned Grouping::finish() const {
   // Kahn's algorithm over groups; among those that can run, the one whose last node stands first in the graph.
   std::vector<std::set<int>> users(members_.size());
   std::vector<int> waiting(members_.size(), 0), last(members_.size(), 0);
+  const auto before = [&](NodeId a, NodeId b) {
+    if (group(a) != group(b) && users[static_cast<size_t>(group(a))].insert(group(b)).second)
+      ++waiting[static_cast<size_t>(group(b))];
+  };
   for (NodeId id : graph_.order()) {
     last[static_cast<size_t>(group(id))] = position_[static_cast<size_t>(id)];
+    // The groups of a flat loop stand together: it begins once all is there that its groups read from outside.
+    const NodeId begin = loop_[static_cast<size_t>(id)];
+    if (begin != kNone) before(begin, id);
     for (ValueId value : ir::used_values(node(id))) {
       const NodeId from = producer(value);
-      if (from != kNone && group(from) != group(id) && users[static_cast<size_t>(group(from))].insert(group(id)).second)
-        ++waiting[static_cast<size_t>(group(id))];
+      if (from == kNone) continue;
+      before(from, id);
+      if (begin != kNone && loop_[static_cast<size_t>(from)] != begin) before(from, begin);
     }
   }
   using Ready = std::pair<int, int>;  // position, group

@@ -34,10 +34,11 @@ class Grouping {
   /// A free element-wise node whose one output has the shape of `like`.
   bool is_free_map(NodeId id, ValueId like) const;
 
-  /// Whether the group could take these free nodes: it must not depend on itself then, and must stay of a size that
-  /// code can be generated for in reasonable time.
+  /// Whether the group could take these free nodes: it must not depend on itself then, must stand in one flat loop or
+  /// in none, and must stay of a size that code can be generated for in reasonable time.
   bool can_join(int group, const std::vector<NodeId>& nodes) const {
-    return members(group).size() + nodes.size() <= kMostNodes && !would_cycle(group, nodes);
+    return members(group).size() + nodes.size() <= kMostNodes && in_one_loop(group, nodes) &&
+           !would_cycle(group, nodes);
   }
 
   // --- changing
@@ -52,6 +53,7 @@ class Grouping {
   static constexpr size_t kMostNodes = 100;
   static constexpr GroupKind kFree = static_cast<GroupKind>(255);
   bool would_cycle(int group, const std::vector<NodeId>& nodes) const;
+  bool in_one_loop(int group, const std::vector<NodeId>& nodes) const;
 
   const Graph& graph_;
   std::vector<ops::Pattern> pattern_;              // by node
@@ -62,6 +64,7 @@ class Grouping {
   std::vector<std::vector<std::string>> reasons_;  // by group
   std::vector<std::vector<NodeId>> consumers_;     // by value
   std::vector<int> position_;                      // by node, in the graph's order
+  std::vector<NodeId> loop_;  // by node: the LoopBegin of the flat loop that it stands in, or kNone
 };
 
 }  // namespace rooftune::passes

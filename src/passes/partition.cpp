@@ -2,6 +2,7 @@
 
 #include "passes/fusion_rules.h"
 #include "passes/grouping.h"
+#include "passes/loops.h"
 
 namespace rooftune::passes {
 
@@ -53,8 +54,12 @@ std::string why_no_kernel(const Graph& graph, const Node& node) {
   const ops::OpDef* def = ops::Catalogue::instance().find(node.op, node.domain);
   if (def && def->expand) {
     const std::string why = ops::expansion(graph, node).rejection();
-    return fmt::format("{}: not expanded: {}", node.op, why.empty() ? "the pass expand_operators did not run" : why);
+    const char* pass = def->expand_for_kernels ? "expand_for_kernels" : "expand_operators";
+    return fmt::format("{}: not expanded: {}", node.op,
+                       why.empty() ? fmt::format("the pass {} did not run", pass) : why);
   }
+  if (is_op(node, "Scan"))
+    if (const std::string why = why_not_flat(graph, node); !why.empty()) return "Scan: " + why;
   if (!def || !def->lower) return node.op + ": no lowering";
   kernel::Kernel kernel;
   std::vector<int> inputs;

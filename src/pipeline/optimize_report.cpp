@@ -165,13 +165,21 @@ std::vector<report::MemoryPoint> memory_timeline(const runtime::Program& program
     while (slot >= 0 && program.slots[static_cast<size_t>(slot)].alias_of >= 0)
       slot = program.slots[static_cast<size_t>(slot)].alias_of;
     if (slot < 0) return;
-    if (first[static_cast<size_t>(slot)] < 0) first[static_cast<size_t>(slot)] = at;
-    last[static_cast<size_t>(slot)] = at;
+    int &begin = first[static_cast<size_t>(slot)], &end = last[static_cast<size_t>(slot)];
+    begin = begin < 0 ? at : std::min(begin, at);
+    end = std::max(end, at);
   };
   for (int slot : program.inputs) touch(slot, 0);
   for (size_t i = 0; i < program.steps.size(); ++i)
     for (const auto* list : {&program.steps[i].slots, &program.steps[i].inputs, &program.steps[i].outputs})
       for (int slot : *list) touch(slot, static_cast<int>(i));
+  for (const auto& loop : program.loops) {
+    const int begin = static_cast<int>(loop.first), end = std::max(begin, static_cast<int>(loop.end) - 1);
+    const auto whole = [&](int slot) { touch(slot, begin), touch(slot, end); };
+    for (const auto* slices : {&loop.taken, &loop.given})
+      for (const auto& slice : *slices) whole(slice.outside), whole(slice.inside);
+    for (const auto& state : loop.states) whole(state.initial), whole(state.input), whole(state.result);
+  }
   for (int slot : program.outputs) touch(slot, static_cast<int>(program.steps.size()) - 1);
   std::vector<report::MemoryPoint> points;
   for (size_t i = 0; i < program.steps.size(); ++i) {

@@ -152,6 +152,49 @@ void validate_symbols(const Program& program) {
                slot.name);
   }
   for (const Step& step : program.steps) check(step.parameters, step.name);
+  for (const Loop& loop : program.loops) {
+    check({loop.trips}, loop.name);
+    const ir::Dim trips = loop.trips.substitute(bounded);
+    for (const auto* slices : {&loop.taken, &loop.given})
+      for (const Loop::Slice& slice : *slices)
+        RT_CHECK(trips.max() * static_cast<int64_t>(program.slots[static_cast<size_t>(slice.inside)].bytes) <=
+                     static_cast<int64_t>(program.slots[static_cast<size_t>(slice.outside)].bytes),
+                 "loop '{}' runs beyond '{}'", loop.name, program.slots[static_cast<size_t>(slice.outside)].name);
+  }
+}
+
+/// Loops follow each other, and copy between slots of equal sizes that have their memory before the run.
+void validate_loops(const Program& program) {
+  const auto slot = [&](const Loop& loop, int s) -> const Slot& {
+    validate_in_range(program, {s}, 0, loop.name);
+    const Slot& slot = program.slots[static_cast<size_t>(s)];
+    RT_CHECK(!slot.dynamic && is_row_major(slot) && slot.numbers.empty() && slot.steps.empty(),
+             "loop '{}' cannot copy '{}'", loop.name, slot.name);
+    return slot;
+  };
+  size_t done = 0;
+  for (const Loop& loop : program.loops) {
+    RT_CHECK(loop.first >= done && loop.first <= loop.end && loop.end <= program.steps.size(),
+             "loop '{}' has the steps [{}, {})", loop.name, loop.first, loop.end);
+    done = loop.end;
+    for (size_t i = loop.first; i < loop.end; ++i)
+      for (const auto* slots : {&program.steps[i].inputs, &program.steps[i].outputs})
+        for (int s : *slots)
+          RT_CHECK(s < 0 || !program.slots.at(static_cast<size_t>(s)).dynamic,
+                   "step '{}' of a loop uses '{}', whose shape is dynamic", program.steps[i].name,
+                   program.slots[static_cast<size_t>(s)].name);
+    for (const auto* slices : {&loop.taken, &loop.given})
+      for (const Loop::Slice& slice : *slices) slot(loop, slice.outside), slot(loop, slice.inside);
+    for (const Loop::State& state : loop.states) {
+      const Slot& input = slot(loop, state.input);
+      for (int s : {state.initial, state.next, state.result})
+        RT_CHECK((s == state.result && s < 0) || slot(loop, s).bytes == input.bytes, "loop '{}': '{}' has another size",
+                 loop.name, input.name);
+      for (const Loop::State& other : loop.states)
+        RT_CHECK(&other == &state || alias_root(program, other.next) != alias_root(program, state.input),
+                 "loop '{}': '{}' is overwritten before it is handed on", loop.name, input.name);
+    }
+  }
 }
 
 }  // namespace
@@ -164,6 +207,7 @@ void validate(const Program& program) {
     const Slot& slot = program.slots[static_cast<size_t>(s)];
     RT_CHECK(slot.kind == Slot::Kind::input && slot.alias_of < 0, "input '{}' is of another kind", slot.name);
   }
+  validate_loops(program);
   validate_symbols(program);
   for (const Step& step : program.steps)
     step.kind == Step::Kind::reference ? validate_reference(program, step) : validate_kernel(program, step);

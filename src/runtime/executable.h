@@ -46,10 +46,32 @@ struct Step {
   // bodies are followed by the values that the bodies capture (ops::captured_values)
   ir::NodeId node = ir::kNone;
   std::vector<int> inputs, outputs;
-  // for reports
+  // for reports, of one run of the program (in a loop: of all iterations)
   double flops = 0, bytes = 0;  // operations of the chosen algorithm, compulsory bytes
   double direct_flops = 0;      // operations of the direct algorithm
   std::string why;              // why a reference step was not lowered
+};
+
+/// A range of ordinary steps that runs several times. Kernels see fixed addresses: what an iteration takes and gives is
+/// copied between its slots and those outside, whose leading dim counts iterations. All slots here are static and
+/// row-major, and no two roles of a loop share one's memory but where a comment says so.
+struct Loop {
+  /// Iteration i sees (or makes) element i of `outside`, from the last one on where `reversed`.
+  struct Slice {
+    int outside = -1, inside = -1;
+    bool reversed = false;
+  };
+  /// `input` holds `initial` in the first iteration and what the one before left in `next` in the others; `result` (-1:
+  /// nobody asks) gets what the next iteration would see, which is `initial` where there is none. `next` may be any slot
+  /// but another state's input.
+  struct State {
+    int initial = -1, input = -1, next = -1, result = -1;
+  };
+  std::string name;
+  size_t first = 0, end = 0;  // steps; loops are disjoint and in this order
+  ir::Dim trips;              // in the program's symbols
+  std::vector<State> states;
+  std::vector<Slice> taken, given;  // read before and written after each iteration
 };
 
 struct Program {
@@ -57,6 +79,7 @@ struct Program {
   std::vector<codegen::CodeObject> code;
   std::vector<Slot> slots;
   std::vector<Step> steps;
+  std::vector<Loop> loops;
   std::vector<int> inputs, outputs;  // slots, in the graph's order
   std::vector<ir::Dim> symbols;      // with their bounds; every one is a dim of some input
   size_t arena_bytes = 0;
@@ -107,7 +130,7 @@ class Executable {
   /// input's memory, but not in another output's. No allocation once outputs are given, but in reference steps and, once,
   /// for inputs that outputs overwrite.
   void run(Context& context, const std::vector<ir::Tensor>& inputs, std::vector<ir::Tensor>& outputs) const;
-  /// The same with a clock around every step.
+  /// The same with a clock around every step; a loop's steps have the sums over its iterations.
   std::vector<StepTime> profile(Context& context, const std::vector<ir::Tensor>& inputs,
                                 std::vector<ir::Tensor>& outputs) const;
   struct Impl;  // this room's own business

@@ -82,7 +82,7 @@ struct Context::Impl {
   std::vector<ir::Tensor> dynamic;         // by slot
   std::vector<MemoryBlock> staging;        // by root slot: stand-in for a caller's tensor that is unaligned or smaller
   std::map<std::string, ir::Dim> symbols;  // of the last run …
-  std::vector<int64_t> parameters;         // … and what follows from them
+  std::vector<int64_t> parameters, trips;  // … and what follows from them; trips by loop
   std::vector<std::vector<int64_t>> shapes;  // by slot; empty where the slot has no dims
   std::vector<ir::Tensor> numbers;           // by slot, of constants that depend on the symbols
   bool littered = false;

@@ -45,6 +45,37 @@ size_t place_in_order(const std::vector<Lifetime>& pieces, const std::vector<int
   return total;
 }
 
+void touch(Lifetime& group, int first, int last) {
+  group.first = std::min(group.first, first);
+  group.last = std::max(group.last, last);
+}
+
+/// What an iteration finds and what it hands on lives as long as the loop does, and so does all that it reads from
+/// outside: the next iteration reads it again.
+void extend_over_loops(const Program& program, const std::vector<int>& root, std::vector<Lifetime>& groups) {
+  const auto group = [&](int slot) -> Lifetime& {
+    return groups[static_cast<size_t>(root.at(static_cast<size_t>(slot)))];
+  };
+  for (const Loop& loop : program.loops) {
+    const int first = static_cast<int>(loop.first), last = std::max(first, static_cast<int>(loop.end) - 1);
+    for (const auto* slices : {&loop.taken, &loop.given})
+      for (const Loop::Slice& slice : *slices) touch(group(slice.outside), first, last);
+    for (const Loop::Slice& slice : loop.taken) touch(group(slice.inside), first, last);
+    for (const Loop::Slice& slice : loop.given) touch(group(slice.inside), last, last);
+    for (const Loop::State& state : loop.states) {
+      touch(group(state.initial), first, first);
+      touch(group(state.input), first, last);
+      touch(group(state.next), last, last);
+      if (state.result >= 0) touch(group(state.result), last, last);
+    }
+    for (size_t i = loop.first; i < loop.end; ++i)
+      for (const std::vector<int>* slots :
+           {&program.steps[i].slots, &program.steps[i].inputs, &program.steps[i].outputs})
+        for (int s : *slots)
+          if (s >= 0 && group(s).first < first) touch(group(s), first, last);
+  }
+}
+
 }  // namespace
 
 int alias_root(const Program& program, int slot) {
@@ -73,23 +104,16 @@ std::vector<Lifetime> lifetimes(const Program& program) {
   for (size_t i = 0; i < program.steps.size(); ++i) {
     const Step& step = program.steps[i];
     const int now = static_cast<int>(i);
-    const auto touch = [&](const std::vector<int>& slots) {
-      for (int s : slots) {
-        if (s < 0) continue;
-        Lifetime& group = groups[static_cast<size_t>(root.at(static_cast<size_t>(s)))];
-        group.first = std::min(group.first, now);
-        group.last = std::max(group.last, now);
-      }
-    };
-    touch(step.slots);
-    touch(step.inputs);
-    touch(step.outputs);
+    for (const std::vector<int>* slots : {&step.slots, &step.inputs, &step.outputs})
+      for (int s : *slots)
+        if (s >= 0) touch(groups[static_cast<size_t>(root.at(static_cast<size_t>(s)))], now, now);
     if (step.kind != Step::Kind::kernel) continue;
     const size_t workspace = program.code.at(static_cast<size_t>(step.code_object))
                                  .kernels.at(static_cast<size_t>(step.kernel))
                                  .workspace_bytes;
     if (workspace > 0) result.push_back({-1, now, aligned(workspace), now, now, 0});
   }
+  extend_over_loops(program, root, groups);
   // A temporary that is an output of the model (by alias or directly) is read after the last step.
   for (int s : program.outputs)
     groups[static_cast<size_t>(root.at(static_cast<size_t>(s)))].last = static_cast<int>(program.steps.size());

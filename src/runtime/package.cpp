@@ -18,7 +18,7 @@
 namespace rooftune::runtime {
 namespace {
 
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;
 constexpr const char* kWeights = "weights.safetensors";
 
 std::string code_name(size_t i) { return fmt::format("code_{}.so", i); }

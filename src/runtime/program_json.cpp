@@ -80,6 +80,17 @@ Json step_json(const Step& step, const std::map<ir::NodeId, size_t>& position) {
   return j;
 }
 
+Json loop_json(const Loop& loop) {
+  Json j{{"name", loop.name}, {"steps", {loop.first, loop.end}}, {"trips", loop.trips.to_string()}};
+  j["states"] = Json::array();
+  for (const Loop::State& s : loop.states) j["states"].push_back({s.initial, s.input, s.next, s.result});
+  for (const auto& [key, slices] : {std::pair{"taken", &loop.taken}, std::pair{"given", &loop.given}}) {
+    j[key] = Json::array();
+    for (const Loop::Slice& s : *slices) j[key].push_back({s.outside, s.inside, s.reversed ? 1 : 0});
+  }
+  return j;
+}
+
 /// A JSON object with the place where it stands, for messages.
 class Fields {
  public:
@@ -205,6 +216,26 @@ Step parse_step(const Fields& f, const ir::Graph& graph) {
   return step;
 }
 
+Loop parse_loop(const Fields& f) {
+  Loop loop;
+  loop.name = f.get<std::string>("name");
+  const auto steps = f.get<std::vector<size_t>>("steps");
+  if (steps.size() != 2) f.fail("'steps' must be the first one and the one after the last");
+  loop.first = steps[0];
+  loop.end = steps[1];
+  loop.trips = ir::Dim::parse(f.get<std::string>("trips"));
+  const auto rows = [&](const char* key, size_t width) {
+    auto list = f.get<std::vector<std::vector<int>>>(key);
+    for (const auto& row : list)
+      if (row.size() != width) f.fail("'{}' must hold lists of {} numbers", key, width);
+    return list;
+  };
+  for (const auto& s : rows("states", 4)) loop.states.push_back({s[0], s[1], s[2], s[3]});
+  for (const auto& s : rows("taken", 3)) loop.taken.push_back({s[0], s[1], s[2] != 0});
+  for (const auto& s : rows("given", 3)) loop.given.push_back({s[0], s[1], s[2] != 0});
+  return loop;
+}
+
 }  // namespace
 
 Json to_json(const Program& program, const std::function<std::string(size_t slot)>& constant_name) {
@@ -222,6 +253,8 @@ Json to_json(const Program& program, const std::function<std::string(size_t slot
   }
   j["steps"] = Json::array();
   for (const Step& step : program.steps) j["steps"].push_back(step_json(step, position));
+  if (!program.loops.empty()) j["loops"] = Json::array();
+  for (const Loop& loop : program.loops) j["loops"].push_back(loop_json(loop));
   j["code"] = Json::array();
   for (const codegen::CodeObject& code : program.code) j["code"].push_back(code_json(code));
   return j;
@@ -246,6 +279,9 @@ Program from_json(const Json& json, std::shared_ptr<ir::Graph> graph,
   f.each("steps", [&](const Json& j, const std::string& place) {
     program.steps.push_back(parse_step(Fields(j, place), *program.graph));
   });
+  if (f.has("loops"))
+    f.each("loops",
+           [&](const Json& j, const std::string& place) { program.loops.push_back(parse_loop(Fields(j, place))); });
   f.each("code", [&](const Json& j, const std::string& place) { program.code.push_back(parse_code(j, place)); });
   return program;
 }

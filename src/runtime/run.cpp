@@ -90,6 +90,7 @@ Context::Impl::Impl(const Executable::Impl& e, int threads, bool pin)
       parameters(e.parameters.size()),
       shapes(e.program.slots.size()),
       numbers(e.program.slots.size()) {
+  for (const Loop& loop : e.program.loops) trips.push_back(loop.trips.is_static() ? loop.trips.value() : 0);
   scratch = MemoryBlock(scratch_stride * static_cast<size_t>(threads));
   for (size_t s = 0; s < memory.size(); ++s) {
     const Slot& slot = e.program.slots[s];
@@ -144,6 +145,31 @@ class Run {
     }
   }
 
+  /// All steps in their order, each by a call of `one`.
+  template <typename One>
+  void steps(One&& one) {
+    const Program& p = e_.program;
+    size_t i = 0;
+    for (size_t l = 0; l < p.loops.size(); ++l) {
+      const Loop& loop = p.loops[l];
+      while (i < loop.first) one(i++);
+      for (const Loop::State& state : loop.states) copy(state.initial, state.input);
+      const int64_t trips = c_.trips[l];
+      for (int64_t trip = 0; trip < trips; ++trip) {
+        for (const Loop::Slice& slice : loop.taken)
+          std::memcpy(memory(slice.inside), element(slice, trip, trips), bytes(slice.inside));
+        for (i = loop.first; i < loop.end; ++i) one(i);
+        for (const Loop::Slice& slice : loop.given)
+          std::memcpy(element(slice, trip, trips), memory(slice.inside), bytes(slice.inside));
+        for (const Loop::State& state : loop.states) copy(state.next, state.input);
+      }
+      for (const Loop::State& state : loop.states)
+        if (state.result >= 0) copy(state.input, state.result);
+      i = loop.end;
+    }
+    while (i < p.steps.size()) one(i++);
+  }
+
   /// Outputs that no step writes in place: dynamic ones, staged ones, and those that share memory with something else.
   void finish() {
     const Program& p = e_.program;
@@ -163,6 +189,17 @@ class Run {
   }
 
  private:
+  uint8_t* memory(int s) const {
+    return static_cast<uint8_t*>(c_.memory[static_cast<size_t>(e_.root[static_cast<size_t>(s)])]);
+  }
+  size_t bytes(int s) const { return e_.program.slots[static_cast<size_t>(s)].bytes; }
+  void copy(int from, int to) const {
+    if (memory(from) != memory(to)) std::memcpy(memory(to), memory(from), bytes(to));
+  }
+  uint8_t* element(const Loop::Slice& slice, int64_t trip, int64_t trips) const {
+    return memory(slice.outside) + static_cast<size_t>(slice.reversed ? trips - 1 - trip : trip) * bytes(slice.inside);
+  }
+
   /// The shape of a slot in this run.
   const std::vector<int64_t>& shape_of(size_t s) const {
     const Slot& slot = e_.program.slots[s];
@@ -222,6 +259,7 @@ class Run {
     if (!(values == c_.symbols)) {
       c_.symbols.clear();  // should anything below fail, the next run begins anew
       for (size_t i = 0; i < e_.parameters.size(); ++i) c_.parameters[i] = e_.parameters[i].substitute(values).value();
+      for (size_t l = 0; l < p.loops.size(); ++l) c_.trips[l] = p.loops[l].trips.substitute(values).value();
       for (size_t s = 0; s < p.slots.size(); ++s) {
         c_.shapes[s].clear();
         for (const ir::Dim& dim : p.slots[s].dims) c_.shapes[s].push_back(dim.substitute(values).value());
@@ -394,7 +432,7 @@ void Executable::run(Context& context, const std::vector<ir::Tensor>& inputs, st
   const Busy busy(*impl_, *context.impl_);
   Run run(*impl_, *context.impl_, inputs, outputs);
   run.bind();
-  for (size_t i = 0; i < impl_->steps.size(); ++i) run.step(i);
+  run.steps([&](size_t i) { run.step(i); });
   run.finish();
 }
 
@@ -406,11 +444,11 @@ std::vector<StepTime> Executable::profile(Context& context, const std::vector<ir
   std::vector<StepTime> times;
   for (const Step& step : impl_->program.steps) times.push_back({step.name, 0});
   run.bind();
-  for (size_t i = 0; i < impl_->steps.size(); ++i) {
+  run.steps([&](size_t i) {
     const auto start = Clock::now();
     run.step(i);
-    times[i].milliseconds = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-  }
+    times[i].milliseconds += std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+  });
   run.finish();
   return times;
 }

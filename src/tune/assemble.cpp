@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <map>
 
-#include "ops/op.h"
+#include "ops/loop_borders.h"
 #include "runtime/packed_storage.h"
 #include "tune/workload.h"
 
@@ -107,6 +107,8 @@ class Assembler {
   void add_step(size_t g) {
     const auto& group = work_.partition.groups[g];
     const auto& graph = *work_.graph;
+    if (const auto& node = graph.node(group.nodes.front()); ops::is_loop_begin(node)) return begin_loop(node);
+    else if (ops::is_loop_end(node)) return end_loop(node);
     runtime::Step step;
     step.name = group.name;
     for (ir::NodeId id : group.nodes) step.nodes.push_back(graph.node(id).name);
@@ -142,10 +144,41 @@ class Assembler {
       else step.slots.push_back(slot_of(v));
     }
     step.parameters = kernel.parameters;
-    step.flops = kernel::cost(kernel).operations;
-    step.direct_flops = task.direct_flops;
-    step.bytes = task.bytes;
+    step.flops = kernel::cost(kernel).operations * work_.runs_of_group[g];
+    step.direct_flops = task.direct_flops * work_.runs_of_group[g];
+    step.bytes = task.bytes;  // weights stay in the caches from one iteration to the next
     program_.steps.push_back(std::move(step));
+  }
+
+  void begin_loop(const ir::Node& node) {
+    auto& loop = program_.loops.emplace_back();
+    in_loop_ = true;
+    loop.name = node.name;
+    loop.first = program_.steps.size();
+    const auto states = static_cast<size_t>(node.attr_int("states", 0));
+    const auto reversed = node.attr_ints("reversed");
+    const ir::ValueId counted = node.inputs[states];
+    const auto dims = work_.dims.find(counted);
+    loop.trips = dims == work_.dims.end() ? ops::trips(*work_.graph, node) : dims->second[0];
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      if (node.outputs[i] == ir::kNone) continue;
+      const int outside = slot_of(node.inputs[i]), inside = slot_of(node.outputs[i]);
+      if (i < states) loop.states.push_back({.initial = outside, .input = inside});
+      else loop.taken.push_back({outside, inside, reversed[i - states] != 0});
+    }
+  }
+
+  void end_loop(const ir::Node& node) {
+    auto& loop = program_.loops.back();
+    in_loop_ = false;
+    loop.end = program_.steps.size();
+    const auto reversed = node.attr_ints("reversed");
+    for (size_t i = 0; i < node.outputs.size(); ++i) {
+      const int outside = node.outputs[i] == ir::kNone ? -1 : slot_of(node.outputs[i]);
+      const int inside = node.inputs[i + 1] == ir::kNone ? -1 : slot_of(node.inputs[i + 1]);
+      if (i < loop.states.size()) loop.states[i].next = inside, loop.states[i].result = outside;
+      else if (outside >= 0) loop.given.push_back({outside, inside, reversed[i - loop.states.size()] != 0});
+    }
   }
 
   /// A kernel that only copies element i to element i (a Reshape) is no step: its output is its input's memory.
@@ -165,6 +198,9 @@ class Assembler {
     const ir::ValueId source = values[static_cast<size_t>(node.buffer)];
     const ir::ValueId target = values[static_cast<size_t>(stage.buffer)];
     const int from_slot = slot_of(source);
+    if (in_loop_)  // states are copied one after the other
+      for (ir::NodeId reader : work_.graph->consumers(target))
+        if (ops::is_loop_end(work_.graph->node(reader))) return false;
     if (work_.graph->is_output(target) ||
         program_.slots[static_cast<size_t>(from_slot)].kind != runtime::Slot::Kind::temporary)
       return false;
@@ -176,6 +212,7 @@ class Assembler {
   const Workload& work_;
   const std::vector<Choice>& choices_;
   size_t in_object_ = 1;  // tasks
+  bool in_loop_ = false;
   runtime::Program program_;
   std::map<ir::ValueId, int> slots_;
   std::map<std::pair<ir::ValueId, std::string>, int> packed_;

@@ -47,7 +47,7 @@ class Loop {
       states_.push_back({TaskSearch(task, in_.machine, in_.seed), {}});
       State& s = states_.back();
       s.start = s.best = s.search.adopt(in_.start[t]);
-      s.occurrences = static_cast<double>(std::max<size_t>(1, task.groups.size()));
+      s.occurrences = std::max(1.0, task.runs);
       s.roof_ms = 1e3 * std::max(task.direct_flops / 3 / (kOperations * in_.machine.threads),
                                  task.bytes / (kBandwidth * in_.machine.threads));
     }

@@ -29,6 +29,7 @@ inline Task task_of(kernel::Kernel kernel, size_t occurrences = 1) {
   kernel::normalise(kernel, small_machine());
   task.variants.push_back({"direct", std::move(kernel)});
   for (size_t g = 0; g < occurrences; ++g) task.groups.push_back(g);
+  task.runs = static_cast<double>(occurrences);
   return task;
 }
 

@@ -142,15 +142,19 @@ std::vector<double> WholeModel::task_ms(size_t i) const {
   if (i >= programs_.size()) return {};
   const Program& p = *programs_[i];
   std::map<std::string, size_t> task_of;
+  std::map<std::string, double> runs_of;
   for (size_t t = 0; t < work_.tasks.size(); ++t)
-    for (size_t g : work_.tasks[t].groups) task_of[work_.partition.groups[g].name] = t;
+    for (size_t g : work_.tasks[t].groups) {
+      task_of[work_.partition.groups[g].name] = t;
+      runs_of[work_.partition.groups[g].name] = work_.runs_of_group[g];
+    }
   std::vector<double> total(work_.tasks.size()), calls(work_.tasks.size());
   const auto& steps = p.executable.program().steps;
   for (size_t s = 0; s < steps.size(); ++s) {
     const auto found = task_of.find(steps[s].name);
     if (steps[s].kind != runtime::Step::Kind::kernel || found == task_of.end() || p.step_ms[s].empty()) continue;
     total[found->second] += undisturbed(p.step_ms[s]);
-    calls[found->second] += 1;
+    calls[found->second] += runs_of[found->first];
   }
   for (size_t t = 0; t < total.size(); ++t) total[t] /= std::max(1.0, calls[t]);
   return total;

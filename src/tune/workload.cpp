@@ -6,7 +6,9 @@
 #include "base/error.h"
 #include "kernel/algorithms.h"
 #include "kernel/unify.h"
+#include "ops/loop_borders.h"
 #include "passes/layout.h"
+#include "passes/loops.h"
 #include "passes/partition.h"
 
 namespace rooftune::tune {
@@ -30,8 +32,22 @@ struct Cut {
   std::map<std::string, std::vector<std::string>> unfused;
 };
 
+/// What a loop copies, and what its iterations read from outside, is row-major: slices are bytes that stand together, and
+/// no iteration converts anew what the others converted.
+void keep_loop_borders_row_major(const ir::Graph& graph, passes::Layouts& layouts) {
+  for (const auto& loop : ops::flat_loops(graph)) {
+    const std::set<ir::NodeId> inside(loop.nodes.begin(), loop.nodes.end());
+    for (ir::NodeId id : loop.nodes)
+      for (ir::ValueId v : ir::used_values(graph.node(id)))
+        if (id == loop.end || !inside.contains(graph.value(v).producer)) layouts.erase(v);
+    for (ir::NodeId id : {loop.begin, loop.end})
+      for (ir::ValueId v : graph.node(id).outputs) layouts.erase(v);
+  }
+}
+
 Cut cut(ir::Graph optimised, const kernel::Machine& machine, bool fuse) {
   Cut result;
+  if (fuse) passes::flatten_loops(optimised);
   passes::PartitionOptions options;
   options.fuse = fuse;
   auto parts = passes::partition(optimised, options);
@@ -41,6 +57,7 @@ Cut cut(ir::Graph optimised, const kernel::Machine& machine, bool fuse) {
       result.unfused[result.partition.groups[g].name] = std::move(parts.info[g].reasons);
   if (fuse) {
     result.layouts = passes::choose_layouts(optimised, result.partition, machine.lanes);
+    keep_loop_borders_row_major(optimised, result.layouts);
     passes::insert_conversions(optimised, result.partition, result.layouts);
   }
   result.graph = std::move(optimised);
@@ -342,16 +359,35 @@ Workload make_workload(std::vector<ir::Graph> optimised, const Sizes& sizes, con
   // First without looking at layouts: which groups have a lowering decides what must stay row-major.
   std::vector<passes::Layouts> layouts;
   for (const auto& c : cuts) layouts.push_back(c.layouts);
+  const auto is_border = [&](size_t g) {
+    const auto& node = cuts[0].graph.node(groups[g].nodes.front());
+    return ops::is_loop_begin(node) || ops::is_loop_end(node);
+  };
   for (size_t g = 0; g < n; ++g) {
     std::string why;
+    if (is_border(g)) {
+      twins.study_reference(g, "a loop copies it", work);
+      for (ir::ValueId v : groups[g].inputs)
+        if (work.numbers.contains(v) || work.steps.contains(v))
+          throw InputError(
+              "constant '{}' depends on the size of the model, and a loop copies it: give the dimensions as numbers",
+              cuts[0].graph.value(v).name);
+      continue;
+    }
     if (twins.lower(g, nullptr, why)) continue;
     twins.study_reference(g, why, work);
     work.why_reference[g] = why;
     for (size_t t = 0; t < cuts.size(); ++t) keep_row_major(cuts[t].partition.groups[g], layouts[t]);
   }
   std::map<uint64_t, size_t> task_of_key;
+  double runs = 1;
   for (size_t g = 0; g < n; ++g) {
-    if (!work.why_reference[g].empty()) continue;
+    if (is_border(g)) {
+      const auto& node = cuts[0].graph.node(groups[g].nodes.front());
+      runs = ops::is_loop_end(node) ? 1 : static_cast<double>(ops::trips(cuts[0].graph, node).value());
+    }
+    work.runs_of_group.push_back(runs);
+    if (!work.why_reference[g].empty() || is_border(g)) continue;
     std::string why;
     auto lowered = twins.lower(g, layouts.data(), why);
     if (!lowered)
@@ -376,6 +412,7 @@ Workload make_workload(std::vector<ir::Graph> optimised, const Sizes& sizes, con
       work.tasks.push_back(std::move(task));
     }
     work.tasks[found->second].groups.push_back(g);
+    work.tasks[found->second].runs += runs;
     work.task_of_group[g] = static_cast<int>(found->second);
   }
   work.partition = std::move(cuts[0].partition);

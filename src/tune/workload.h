@@ -28,6 +28,7 @@ struct Task {
   uint64_t key = 0;  // hash of the kernel as lowered: equal kernels share a task
   std::vector<Variant> variants;
   std::vector<size_t> groups;
+  double runs = 0;          // in one run of the model: a group in a loop counts as often as that goes round
   double direct_flops = 0;  // operations of the direct algorithm
   double bytes = 0;         // compulsory: every input, constant and output once
 };
@@ -50,6 +51,7 @@ struct Workload {
   std::vector<std::string> why_reference;                   // where there is no lowering
   std::map<std::string, std::vector<std::string>> unfused;  // by name of the group: what was not fused into it and why
   std::vector<std::vector<ir::ValueId>> values_of_group;    // per kernel buffer the graph's value
+  std::vector<double> runs_of_group;                        // 1, or the iterations of the loop that it stands in
   std::vector<ir::Dim> symbols;                             // of a model with free dimensions
   std::map<ir::ValueId, ir::Shape> dims;                    // of the values whose shape depends on them
   // Integer constants whose elements do, where a reference reads them: element by element (the shape that a Reshape is
@@ -58,8 +60,9 @@ struct Workload {
   std::shared_ptr<PackedConstants> packed = std::make_shared<PackedConstants>();
 };
 
-/// Partitions a graph, chooses layouts and collects tasks. `fuse` false: every node is a group of its own, everything
-/// row-major, direct algorithms only (the baseline).
+/// Flattens loops, partitions a graph, chooses layouts and collects tasks. `fuse` false: every node is a group of its
+/// own (LSTM and Scan too, which then run by their references), everything row-major, direct algorithms only (the
+/// baseline).
 Workload make_workload(ir::Graph optimised, const kernel::Machine& machine, bool fuse = true);
 /// The same for a model with free dimensions, given as it is at each of the sizes. InputError naming the first difference
 /// where the models differ in more than sizes.
