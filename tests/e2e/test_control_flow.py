@@ -2,6 +2,7 @@
 import numpy as np
 import onnx
 import onnxruntime
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 
@@ -57,3 +58,40 @@ def test_a_branch_for_other_shapes_is_no_error(rooftune, tmp_path):
         expected = np.maximum(x[0] if rows == 1 else x, 0)  # onnxruntime refuses the file with 3 rows
         np.testing.assert_array_equal(np.load(tmp_path / f"out{rows}" / "y.npy"), expected)
         assert rooftune.json("characterize", path)["parameters"] == 0
+
+
+def recurrent(path, op, gates, steps=11, batch=3, inputs=7, hidden=10, **attributes):
+    """An LSTM, GRU or RNN of both directions, and a map of all its outputs."""
+    rng = np.random.default_rng()
+    weight = lambda name, *shape: numpy_helper.from_array((rng.standard_normal(shape) * 0.4).astype(np.float32), name)
+    outputs = ["y", "h", "c"] if op == "LSTM" else ["y", "h"]
+    value = helper.make_tensor_value_info
+    nodes = [helper.make_node(op, ["x", "w", "r", "b", "", "h0"], outputs, "cell", hidden_size=hidden, direction="bidirectional", **attributes),
+             helper.make_node("Relu", ["y"], ["z"])]
+    graph = helper.make_graph(nodes, op, [value("x", TensorProto.FLOAT, [steps, batch, inputs]), value("h0", TensorProto.FLOAT, [2, batch, hidden])],
+                              [value("z", TensorProto.FLOAT, None)] + [value(o, TensorProto.FLOAT, None) for o in outputs[1:]],
+                              [weight("w", 2, gates * hidden, inputs), weight("r", 2, gates * hidden, hidden), weight("b", 2, 2 * gates * hidden)])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
+
+
+@pytest.mark.parametrize("op, gates, attributes", [("LSTM", 4, {}), ("GRU", 3, {"linear_before_reset": 1}), ("GRU", 3, {}), ("RNN", 1, {})])
+def test_recurrent_operators_are_kernels_and_stay_in_exports(rooftune, tmp_path, op, gates, attributes):
+    path = tmp_path / "m.onnx"
+    recurrent(path, op, gates, **attributes)
+    rooftune.json("import", path, "-o", tmp_path / "m.rt")
+    report = rooftune.json("optimize", path, "--budget", "1s", "-o", tmp_path / "out")
+    assert report["verified"] is True
+    session = onnxruntime.InferenceSession(str(path))
+    rng = np.random.default_rng()
+    tensors = {i.name: rng.standard_normal(i.shape, dtype=np.float32) for i in session.get_inputs()}
+    for name, array in tensors.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    for package in (tmp_path / "m.rt", tmp_path / "out" / "model.rt"):
+        got = tmp_path / f"got_{package.stem}"
+        rooftune.json("run", package, *(f"--input={n}={tmp_path / n}.npy" for n in tensors), "--output-dir", got)
+        for output, expected in zip(session.get_outputs(), session.run(None, tensors)):
+            np.testing.assert_allclose(np.load(got / f"{output.name}.npy"), expected, rtol=1e-4, atol=1e-5)
+    steps = rooftune.json("profile", tmp_path / "m.rt")["operators"]
+    assert not [s for s in steps if "reference" in s], steps
+    assert [n.op_type for n in onnx.load(tmp_path / "out" / "model.onnx").graph.node].count(op) == 1

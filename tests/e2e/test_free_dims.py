@@ -89,10 +89,45 @@ def squeezed(path):
     return save(path, nodes, [("x", ["rows", 4])], [("y", ["rows", 4])], [*AXES, integers("one", 1)])
 
 
+def recurrent(path, op="LSTM", hidden=12):
+    """Two layers, the first both ways; states from shapes as torch exports them; the lengths of the batch's entries as an input."""
+    gates = {"LSTM": 4, "GRU": 3}[op]
+    states = ["h", "h"] if op == "LSTM" else ["h"]
+    second = helper.make_node(op, ["flat", "w2", "r2", "b2", "", *["zero_" + s for s in states]], ["y2", "last"], "second", hidden_size=hidden, direction="reverse")
+    nodes = [*dim_of("x", 1, "b"), node("Concat", "one1 b hidden", "state", axis=0), node("Expand", "zeros state", "zero_h"),
+             helper.make_node(op, ["x", "w1", "r1", "b1", "lengths"], ["y1"], "first", hidden_size=hidden, direction="bidirectional"),
+             node("Transpose", "y1", "t1", perm=[0, 2, 1, 3]), node("Reshape", "t1 keep", "flat"), second, node("Squeeze", "y2 axis1", "y")]
+    constants = [*AXES, integers("one1", 1), integers("hidden", hidden), integers("keep", 0, 0, 2 * hidden), weights("zeros", 1, 1, hidden),
+                 weights("w1", 2, gates * hidden, 9), weights("r1", 2, gates * hidden, hidden), weights("b1", 2, 2 * gates * hidden),
+                 weights("w2", 1, gates * hidden, 2 * hidden), weights("r2", 1, gates * hidden, hidden), weights("b2", 1, 2 * gates * hidden)]
+    return save(path, nodes, [("x", ["steps", "batch", 9]), ("lengths", ["batch"], TensorProto.INT32)],
+                [("y", ["steps", "batch", hidden]), ("last", [1, "batch", hidden])], constants)
+
+
+def gru(path):
+    return recurrent(path, "GRU")
+
+
+def scan(path):
+    """A sum of squares along the last axis from behind, and what it was on the way."""
+    value = helper.make_tensor_value_info
+    body = helper.make_graph([helper.make_node("Mul", ["slice", "slice"], ["squared"]), helper.make_node("Mul", ["squared", "factor"], ["scaled"]),
+                              helper.make_node("Add", ["sum", "scaled"], ["next"]), helper.make_node("Identity", ["next"], ["part"])], "body",
+                             [value("sum", FLOAT, None), value("slice", FLOAT, None)], [value("next", FLOAT, None), value("part", FLOAT, None)])
+    nodes = [node("MatMul", "x w", "start"), node("Exp", "f", "factor"),
+             helper.make_node("Scan", ["start", "xs"], ["y", "parts"], "scan", body=body, num_scan_inputs=1, scan_input_axes=[-1],
+                              scan_output_axes=[1], scan_input_directions=[1], scan_output_directions=[1])]
+    return save(path, nodes, [("x", ["rows", 6]), ("xs", ["rows", 5, "length"]), ("f", [5])],
+                [("y", ["rows", 5]), ("parts", ["rows", "length", 5])], [weights("w", 6, 5)])
+
+
 CASES = {  # model: bounds, sizes to try beside random ones
     mlp: ({"batch": (1, 33)}, [{"batch": 1}, {"batch": 33}]),
     attention: ({"batch": (1, 5), "seq": (1, 48)}, [{"batch": 1, "seq": 1}, {"batch": 5, "seq": 48}, {"batch": 2, "seq": 17}]),
     convolution: ({"batch": (1, 3), "height": (8, 40), "width": (8, 40)}, [{"batch": 1, "height": 8, "width": 9}]),
+    recurrent: ({"steps": (1, 20), "batch": (1, 6)}, [{"steps": 1, "batch": 1}, {"steps": 20, "batch": 6}, {"steps": 20, "batch": 1}]),
+    gru: ({"steps": (1, 20), "batch": (1, 6)}, [{"steps": 1, "batch": 6}]),
+    scan: ({"rows": (1, 7), "length": (1, 30)}, [{"rows": 1, "length": 1}, {"rows": 7, "length": 30}]),
     cache: ({"batch": (1, 4), "new": (1, 6), "old": (1, 30)}, [{"batch": 1, "new": 1, "old": 1}, {"batch": 4, "new": 6, "old": 30}]),
 }
 
@@ -101,7 +136,9 @@ def feeds(path, size, rng):
     out = {}
     for i in onnxruntime.InferenceSession(str(path)).get_inputs():
         shape = [size[d] if isinstance(d, str) else d for d in i.shape]
-        if i.name == "mask":
+        if i.name == "lengths":
+            out[i.name] = rng.integers(1, size["steps"] + 1, shape).astype(np.int32)
+        elif i.name == "mask":
             out[i.name] = (np.arange(shape[-1]) < rng.integers(1, shape[-1] + 1, [shape[0], 1])).astype(np.int64)
         else:
             out[i.name] = rng.integers(0, 50, shape) if "int64" in i.type else rng.standard_normal(shape, dtype=np.float32)
