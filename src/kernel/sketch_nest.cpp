@@ -233,7 +233,19 @@ std::vector<Loop> Sketch::inner_loops(int s, const Tile& tile, const std::vector
   return result;
 }
 
-/// Outer loops become tasks, from the outside in, until they balance over the threads.
+namespace {
+
+/// Whether a kernel takes one thread longer than the microsecond or two in which others have begun and ended. Loops run
+/// small ones many times.
+bool worth_threads(const Kernel& kernel) {
+  constexpr double kOperations = 1e5, kBytes = 64 << 10;
+  const auto work = cost(kernel);
+  return work.operations >= kOperations || work.compulsory_bytes >= kBytes;
+}
+
+}  // namespace
+
+/// Outer loops become tasks, from the outside in, until they balance over the threads; none of a kernel that is too small.
 void Sketch::mark_parallel(int s, size_t outer_loops) {
   auto& loops = schedule_.stages[static_cast<size_t>(s)].loops;
   auto extent = whole(s);
@@ -241,7 +253,7 @@ void Sketch::mark_parallel(int s, size_t outer_loops) {
   for (size_t i = 0; i <= outer_loops; ++i) legal.push_back(static_cast<int64_t>(i));
   int64_t tasks = 1;
   int64_t start = 0;
-  for (size_t i = 0; i < outer_loops; ++i) {
+  for (size_t i = 0; i < outer_loops && worth_threads(kernel_); ++i) {
     auto& rest = extent[static_cast<size_t>(loops[i].axis)];
     const int64_t share = ceil_div(tasks, machine_.threads) * machine_.threads;
     if (tasks >= machine_.threads && static_cast<double>(share) <= 1.03 * static_cast<double>(tasks)) break;

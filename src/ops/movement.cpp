@@ -162,14 +162,15 @@ std::vector<Index> reshaped_index(const std::vector<int64_t>& in, const std::vec
       if (have < want) have *= in.at(i_end++);
       else want *= shape.at(o_end++);
     }
-    const Index linear =
-        linear_index({out.begin() + static_cast<int64_t>(o), out.begin() + static_cast<int64_t>(o_end)},
-                     {shape.begin() + static_cast<int64_t>(o), shape.begin() + static_cast<int64_t>(o_end)});
+    std::vector<Index> at;  // without dims of one element, whose strides are other dims' extents: those may be free
+    std::vector<int64_t> extents;
+    for (; o < o_end; ++o)
+      if (shape[o] != 1) at.push_back(out[o]), extents.push_back(shape[o]);
     for (const Index& x :
-         split_index(linear, {in.begin() + static_cast<int64_t>(i), in.begin() + static_cast<int64_t>(i_end)}, ranges))
+         split_index(linear_index(at, extents),
+                     {in.begin() + static_cast<int64_t>(i), in.begin() + static_cast<int64_t>(i_end)}, ranges))
       source.push_back(x);
     i = i_end;
-    o = o_end;
   }
   return source;
 }

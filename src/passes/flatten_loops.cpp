@@ -30,9 +30,9 @@ class Flattened {
       : graph_(graph), scan_(graph.node(scan)), body_(scan_.attr_graph("body")->clone()) {
     plan_ = ops::scan_plan(scan_, body_);
     const std::vector<ValueId> inner = std::exchange(body_.inputs, {});
-    const NodeId first = body_.order().empty() ? kNone : body_.order().front();
     for (size_t i = 0; i < body_.captures_inner.size(); ++i) known_[body_.captures_inner[i]] = body_.captures_outer[i];
     hand_over_states(inner);
+    const NodeId first = body_.order().empty() ? kNone : body_.order().front();
     const ValueId counts = begin(inner, first);
     end(counts);
     replace_by_body(graph, scan, body_, std::move(known_), results_);

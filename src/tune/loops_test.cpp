@@ -98,6 +98,41 @@ TEST_F(Loops, StatesThatChangePlacesAndStatesThatStay) {
   output %p, %q, %r, %old, %xs)"));
 }
 
+TEST_F(Loops, StatesChangePlacesInABodyWithoutNodes) {
+  check(parse(R"(  input %x: f32[5,6]
+  input %a: f32[6]
+  input %b: f32[6]
+  %p: ?, %q: ?, %xs: ? = Scan@18(%a, %b, %x) "scan" {
+    num_scan_inputs = 1, body = graph "body" {
+    input %u: f32[6]
+    input %v: f32[6]
+    input %x: f32[6]
+    output %v, %u, %x
+  }}
+  output %p, %q, %xs)"));
+}
+
+TEST_F(Loops, TwoThatShareWhatIsAroundThem) {
+  const std::string scan = R"( = Scan@18(%start, %x) "scan" {
+    num_scan_inputs = 1, body = graph "body" {
+    capture %w: f32[4] = %factor
+    input %sum: f32[4]
+    input %slice: f32[4]
+    %scaled: ? = Mul@18(%slice, %w) "mul"
+    %next: ? = Add@18(%sum, %scaled) "add"
+    output %next, %next
+  }}
+)";
+  std::string second = scan;
+  second.replace(second.find("%start, %x"), 10, "%one, %bent");
+  second.replace(second.find("\"scan\""), 6, "\"again\"");
+  const auto program = check(
+      parse("  input %x: f32[6,4]\n  input %start: f32[4]\n  %factor: ? = Exp@18(%start) \"exp\"\n  %one: ?, %all: ?" +
+            scan + "  %bent: ? = Tanh@18(%all) \"tanh\"\n  %two: ?, %more: ?" + second +
+            "  %y: ? = Mul@18(%more, %factor) \"last\"\n  output %two, %y"));
+  EXPECT_EQ(program.loops.size(), 2u);
+}
+
 TEST_F(Loops, ABodyWithoutKernelsAndOneThatIsPartlyByReference) {
   check(parse(R"(  input %x: f32[5,6]
   input %a: f32[6]
