@@ -238,7 +238,7 @@ namespace {
 /// Whether a kernel takes one thread longer than the microsecond or two in which others have begun and ended. Loops run
 /// small ones many times.
 bool worth_threads(const Kernel& kernel) {
-  constexpr double kOperations = 1e5, kBytes = 64 << 10;
+  constexpr double kOperations = 1e5, kBytes = 128 << 10;
   const auto work = cost(kernel);
   return work.operations >= kOperations || work.compulsory_bytes >= kBytes;
 }

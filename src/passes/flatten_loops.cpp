@@ -136,7 +136,80 @@ bool flatten_scans(Graph& graph, PassContext& context) {
   return changed;
 }
 
+/// The nodes of a flat loop as the body of a Scan.
+class Restored {
+ public:
+  Restored(Graph& graph, const ops::FlatLoop& loop)
+      : graph_(graph), begin_(graph.node(loop.begin)), end_(graph.node(loop.end)) {
+    for (size_t i = 0; i < begin_.inputs.size(); ++i) add_input(i);
+    for (NodeId id : loop.nodes)
+      if (id != loop.begin && id != loop.end) add_node(graph.node(id));
+    const auto states = static_cast<size_t>(begin_.attr_int("states", 0));
+    const std::vector<int64_t> reversed = end_.attr_ints("reversed");
+    std::vector<int64_t> backwards;
+    Node scan{.name = begin_.name, .op = "Scan", .since_version = graph.opsets[""], .inputs = begin_.inputs};
+    for (size_t i = 0; i < end_.outputs.size(); ++i) {
+      if (end_.inputs[i + 1] == kNone) continue;  // a part that nobody asks for
+      body_->outputs.push_back(inside(end_.inputs[i + 1]));
+      scan.outputs.push_back(end_.outputs[i]);
+      if (i >= states) backwards.push_back(reversed[i - states]);
+    }
+    scan.attributes = {{"body", body_},
+                       {"num_scan_inputs", static_cast<int64_t>(begin_.inputs.size() - states)},
+                       {"scan_input_directions", begin_.attr_ints("reversed")}};
+    if (!backwards.empty()) scan.attributes["scan_output_directions"] = std::move(backwards);
+    graph.add_node(std::move(scan), loop.begin);
+    for (auto id = loop.nodes.rbegin(); id != loop.nodes.rend(); ++id) graph.remove_node(*id);
+  }
+
+ private:
+  void add_input(size_t i) {
+    const ValueId outer = begin_.outputs[i];
+    const bool state = i < static_cast<size_t>(begin_.attr_int("states", 0));
+    if (outer != kNone) {
+      known_[outer] = body_->add_input(graph_.value(outer).name, graph_.type(outer));
+      return;
+    }
+    const Type& type = graph_.type(begin_.inputs[i]);
+    ir::Shape shape = type.shape();
+    if (!state) shape.erase(shape.begin());
+    body_->add_input("unused", Type::tensor(type.dtype(), std::move(shape)));
+  }
+
+  ValueId inside(ValueId outer) {
+    if (outer == kNone) return kNone;
+    const auto [found, fresh] = known_.try_emplace(outer, kNone);
+    if (!fresh) return found->second;
+    found->second = body_->add_value(graph_.value(outer).name, graph_.type(outer));
+    body_->captures_inner.push_back(found->second);
+    body_->captures_outer.push_back(outer);
+    return found->second;
+  }
+
+  void add_node(const Node& node) {
+    Node copy = node;
+    for (ValueId& v : copy.inputs) v = inside(v);
+    for (auto& [key, attribute] : copy.attributes)
+      if (auto* body = std::get_if<std::shared_ptr<Graph>>(&attribute)) {
+        *body = std::make_shared<Graph>((*body)->clone());
+        for (ValueId& v : (*body)->captures_outer) v = inside(v);
+      }
+    for (ValueId& v : copy.outputs)
+      if (v != kNone) v = known_[v] = body_->add_value(graph_.value(v).name, graph_.type(v));
+    body_->add_node(std::move(copy));
+  }
+
+  Graph& graph_;
+  const Node &begin_, &end_;
+  std::shared_ptr<Graph> body_ = std::make_shared<Graph>();
+  std::map<ValueId, ValueId> known_;  // outside → in the body
+};
+
 }  // namespace
+
+void restore_scans(Graph& graph) {
+  for (const ops::FlatLoop& loop : ops::flat_loops(graph)) Restored(graph, loop);
+}
 
 std::string why_not_flat(const Graph& graph, const Node& scan) {
   const auto body = scan.attr_graph("body");

@@ -12,6 +12,10 @@ namespace rooftune::passes {
 /// last thing that happens to a graph before it is partitioned.
 void flatten_loops(ir::Graph& graph);
 
+/// Puts a Scan in the place of every flat loop again: a graph that was compiled (and stands in a package) as one that
+/// references and exporters understand. Recurrent operators do not come back.
+void restore_scans(ir::Graph& graph);
+
 /// Why a Scan of the graph cannot become a flat loop, empty where it can.
 std::string why_not_flat(const ir::Graph& graph, const ir::Node& scan);
 

@@ -9,6 +9,7 @@
 #include "measure/load.h"
 #include "measure/peaks.h"
 #include "ops/op.h"
+#include "passes/loops.h"
 #include "passes/pass.h"
 #include "pipeline/free_dims.h"
 #include "verify/inputs.h"
@@ -61,6 +62,7 @@ Model load_with(const std::string& path, const std::map<std::string, ir::Dim>& d
   if (path.ends_with(".rt")) {
     model.program = runtime::load(path);
     model.graph = model.program->graph->clone();
+    passes::restore_scans(model.graph);
   } else {
     model.graph = frontends::load_model(path);
     for (auto& name : frontends::input_symbols(model.graph)) known.insert(std::move(name));

@@ -443,7 +443,7 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   AtomicDirectory out(options.directory);
   runtime::save(program, out.file("model.rt"));
   report.best.load_ms = load_milliseconds(out.file("model.rt"), threads);
-  ir::Graph portable = (keep || has_free_dims(model.graph) ? model.graph : *work.graph).clone();
+  ir::Graph portable = (keep || has_free_dims(model.graph) ? model.graph : *work.given).clone();
   if (!keep && has_free_dims(model.graph)) {  // the tuned graph is of one size
     passes::PassOptions as_asked;
     as_asked.disabled = options.disabled;

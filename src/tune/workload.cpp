@@ -343,12 +343,13 @@ Workload make_workload(ir::Graph optimised, const kernel::Machine& machine, bool
 Workload make_workload(std::vector<ir::Graph> optimised, const Sizes& sizes, const kernel::Machine& machine,
                        bool fuse) {
   RT_CHECK(optimised.size() == sizes.at.size());
+  Workload work;
+  work.given = std::make_shared<const ir::Graph>(optimised[0].clone());
   std::vector<Cut> cuts;
   for (auto& graph : optimised) cuts.push_back(cut(std::move(graph), machine, fuse));
   const Twins twins(cuts, sizes);
   const auto& groups = cuts[0].partition.groups;
   const size_t n = groups.size();
-  Workload work;
   work.symbols = sizes.symbols;
   work.dims = twins.dims();
   work.unfused = std::move(cuts[0].unfused);

@@ -43,6 +43,7 @@ using PackedConstants = std::map<std::pair<ir::ValueId, std::string>, std::weak_
 
 struct Workload {
   std::shared_ptr<const ir::Graph> graph;
+  std::shared_ptr<const ir::Graph> given;  // before loops were flattened: what can be exported
   ir::Partition partition;
   passes::Layouts layouts;
   std::vector<Task> tasks;
