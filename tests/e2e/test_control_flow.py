@@ -95,8 +95,7 @@ def test_recurrent_operators_are_kernels_and_stay_in_exports(rooftune, tmp_path,
     steps = rooftune.json("profile", tmp_path / "m.rt")["operators"]
     assert not [s for s in steps if "reference" in s], steps
     assert [n.op_type for n in onnx.load(tmp_path / "out" / "model.onnx").graph.node].count(op) == 1
-    for format in ("onnx", "mlir") if op == "LSTM" else ("onnx",):  # a package's graph holds scans in their place
-        rooftune.json("import", tmp_path / "m.rt", "-o", tmp_path / f"again.{format}")
+    rooftune.json("import", tmp_path / "m.rt", "-o", tmp_path / "again.onnx")  # a package's graph holds scans in their place
     again = onnxruntime.InferenceSession(str(tmp_path / "again.onnx")).run(None, tensors)
     for a, b in zip(again, session.run(None, tensors)):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
