@@ -359,18 +359,30 @@ void evaluate_scan(EvalContext& ctx) {
 
 // --- the borders of a flat loop
 
+/// How many of a border's outputs are states; it must have as many `inputs` for them.
+int border_states(const InferContext& ctx, size_t inputs) {
+  const int64_t states = ctx.node().attr_int("states", 0), outputs = ctx.output_count();
+  if (states < 0 || states > outputs || outputs != static_cast<int64_t>(inputs) ||
+      ctx.node().attr_ints("reversed").size() != static_cast<size_t>(outputs - states))
+    ctx.fail("it is no border of a loop");
+  return static_cast<int>(states);
+}
+
 void infer_loop_begin(InferContext& ctx) {
-  const auto states = static_cast<int>(ctx.node().attr_int("states", 0));
+  const int states = border_states(ctx, ctx.node().inputs.size());
+  if (states == ctx.output_count()) ctx.fail("nothing says how often the loop goes round");
   for (int i = 0; i < ctx.output_count(); ++i) {
     if (!ctx.has_output(i)) continue;
     Shape shape = ctx.shape(i);
+    if (i >= states && shape.empty()) ctx.fail(fmt::format("scanned input {} has no dimensions", i));
     if (i >= states) shape.erase(shape.begin());
     ctx.set_output(i, ctx.dtype(i), std::move(shape));
   }
 }
 
 void infer_loop_end(InferContext& ctx) {
-  const auto states = static_cast<int>(ctx.node().attr_int("states", 0));
+  const int states = border_states(ctx, ctx.node().inputs.size() - 1);
+  if (ctx.shape(0).empty()) ctx.fail("nothing says how often the loop goes round");
   for (int i = 0; i < ctx.output_count(); ++i) {
     if (!ctx.has_output(i)) continue;
     Shape shape = ctx.shape(i + 1);
@@ -427,18 +439,22 @@ std::vector<FlatLoop> flat_loops(const Graph& graph) {
   std::vector<FlatLoop> loops;
   bool open = false;
   for (ir::NodeId id : graph.order()) {
-    if (is_loop_begin(graph.node(id))) {
-      RT_CHECK(!open, "flat loops do not lie within each other");
+    const Node& node = graph.node(id);
+    if (is_loop_begin(node)) {
+      if (open) fail(node, "a loop begins within a loop");
       loops.push_back({.begin = id});
       open = true;
     }
+    if (!open && is_loop_end(node)) fail(node, "no loop has begun");
     if (!open) continue;
     loops.back().nodes.push_back(id);
-    if (!is_loop_end(graph.node(id))) continue;
+    if (!is_loop_end(node)) continue;
+    if (node.attr_int("states", 0) != graph.node(loops.back().begin).attr_int("states", 0))
+      fail(node, "it ends another loop");
     loops.back().end = id;
     open = false;
   }
-  RT_CHECK(!open, "a flat loop has no end");
+  if (open) fail(graph.node(loops.back().begin), "the loop has no end");
   return loops;
 }
 

@@ -16,7 +16,8 @@ inline constexpr std::string_view kLoopDomain = "rooftune";
 inline bool is_loop_begin(const Node& node) { return node.domain == kLoopDomain && node.op == "LoopBegin"; }
 inline bool is_loop_end(const Node& node) { return node.domain == kLoopDomain && node.op == "LoopEnd"; }
 
-/// The loops of a graph: nodes from a LoopBegin to its LoopEnd, both included, stand together in its order.
+/// The loops of a graph: nodes from a LoopBegin to its LoopEnd, both included, stand together in its order. InputError
+/// naming the node where borders do not pair.
 struct FlatLoop {
   ir::NodeId begin = ir::kNone, end = ir::kNone;
   std::vector<ir::NodeId> nodes;  // with both

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <random>
 
+#include "base/error.h"
 #include "ops/loop_borders.h"
 #include "passes/partition.h"
 
@@ -90,6 +92,23 @@ TEST(FlattenLoops, GroupsOfALoopStandTogether) {
     in = now;
   }
   EXPECT_EQ(changes, 2);
+}
+
+TEST(FlattenLoops, BordersThatDoNotPairAreAnError) {
+  const auto spoiled = [](const std::function<void(ir::Node&, ir::Node&)>& spoil) {
+    ir::Graph graph = parse(kScan);
+    flatten_loops(graph);
+    const auto loop = ops::flat_loops(graph).front();
+    spoil(graph.node(loop.begin), graph.node(loop.end));
+    ops::infer_types(graph);
+    ops::flat_loops(graph);
+  };
+  spoiled([](ir::Node&, ir::Node&) {});
+  EXPECT_THROW(spoiled([](ir::Node& begin, ir::Node&) { begin.op = "LoopEnd"; }), InputError);
+  EXPECT_THROW(spoiled([](ir::Node&, ir::Node& end) { end.op = "LoopBegin"; }), InputError);
+  EXPECT_THROW(spoiled([](ir::Node& begin, ir::Node&) { begin.attributes["states"] = int64_t{7}; }), InputError);
+  EXPECT_THROW(spoiled([](ir::Node&, ir::Node& end) { end.attributes["states"] = int64_t{0}; }), InputError);
+  EXPECT_THROW(spoiled([](ir::Node& begin, ir::Node&) { begin.attributes.erase("reversed"); }), InputError);
 }
 
 TEST(FlattenLoops, SaysWhyNot) {
