@@ -119,6 +119,7 @@ class Inliner {
     std::vector<int> moved(map.nodes.size(), -1);
     auto moved_index = [&](const Index& e) {
       return simplify(e.substitute([&](int variable) {
+        if (variable >= kParameterVariable) return Index::variable(variable);
         if (variable < kNodeVariable) return load.indices[static_cast<size_t>(variable)];
         return Index::variable(kNodeVariable + moved[static_cast<size_t>(variable - kNodeVariable)]);
       }),

@@ -394,6 +394,16 @@ std::vector<Tensor> interpret(const Kernel& kernel, const std::vector<Tensor>& g
   for (Stage stage : kernel.stages) {
     for (Axis& axis : stage.axes)
       if (axis.live >= 0) axis.extent = std::min(axis.extent, parameters[static_cast<size_t>(axis.live)]);
+    const auto fix = [&](Index& e) {
+      if (uses_parameters(e))
+        e = e.substitute([&](int v) {
+          return v < kParameterVariable ? Index::variable(v)
+                                        : Index(parameters[static_cast<size_t>(v - kParameterVariable)]);
+        });
+    };
+    for (ExprNode& node : stage.nodes) for_each_index(node, fix);
+    for (Index& e : stage.where) fix(e);
+    for (Index& e : stage.out_indices) fix(e);
     StageRunner(kernel, stage, tensors).run();
   }
   std::vector<Tensor> outputs;

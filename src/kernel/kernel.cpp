@@ -159,7 +159,7 @@ double share_inside(const Stage& stage) {
   RangeOf ranges = axis_ranges(stage);
   std::vector<Index> conditions;
   for (const Index& e : stage.where) {
-    if (node_variables(e).empty() && e.range(ranges).lo < 0) conditions.push_back(e);
+    if (node_variables(e).empty() && !uses_parameters(e) && e.range(ranges).lo < 0) conditions.push_back(e);
   }
   if (conditions.empty()) return 1;
   constexpr int kSamples = 1024;

@@ -68,7 +68,8 @@ struct Axis {
 enum class Reduction : uint8_t { none, sum, max, min, product };
 
 /// Index variables in a stage: 0 … axes.size()-1 are its axes; kNodeVariable + n is the (integer) value of node n of
-/// its expression, which must not depend on the vectorised axis (so Gather is a stage like any other).
+/// its expression, which must not depend on the vectorised axis (so Gather is a stage like any other);
+/// kParameterVariable + p is the kernel's parameter p.
 ///
 /// A stage that scatters writes at indices that are data, into what stages before it have written: at every point of all
 /// its axes, one after the other in their order (the last axis runs fastest), its value is combined with what its buffer
@@ -79,6 +80,7 @@ enum class Reduction : uint8_t { none, sum, max, min, product };
 /// so that these may be walked in any order, in vectors and on several threads; along the other axes points may meet, and
 /// the order in which they do is part of the result.
 inline constexpr int kNodeVariable = 1 << 16;
+inline constexpr int kParameterVariable = 1 << 24;
 
 struct Stage {
   std::string name;
@@ -113,8 +115,8 @@ struct Kernel {
   double error_class = 1;     // rounding error against plain f32 summation of the direct algorithm (Winograd F(4,3): 3)
   std::string algorithm = "direct";  // which rewrite made it (algorithms.h); schedules are sketched accordingly
   double operations = 0;             // of an algorithm that states them itself; 0: counted from the stages
-  /// Numbers that every run is given, in the model's symbols ("seq", "768*batch"): how far axes are live. Offsets in
-  /// memory never depend on them.
+  /// Numbers that every run is given, in the model's symbols ("seq", "768*batch"): how far axes are live, where edges lie,
+  /// what a mean divides by. How buffers are laid out never depends on them.
   std::vector<ir::Dim> parameters;
 
   /// Row-major. The name is made unique if it is taken.

@@ -22,15 +22,30 @@ int intern(std::vector<ExprNode>& nodes, ExprNode node) {
 std::vector<int> node_variables(const Index& e) {
   std::vector<int> used;
   e.collect_variables(used);
-  std::erase_if(used, [](int variable) { return variable < kNodeVariable; });
+  std::erase_if(used, [](int variable) { return variable < kNodeVariable || variable >= kParameterVariable; });
   for (int& variable : used) variable -= kNodeVariable;
   return used;
+}
+
+bool uses_parameters(const Index& e) {
+  std::vector<int> used;
+  e.collect_variables(used);
+  return std::any_of(used.begin(), used.end(), [](int variable) { return variable >= kParameterVariable; });
+}
+
+bool uses_parameters(const Stage& stage) {
+  bool found = false;
+  const auto look = [&](const Index& e) { found = found || uses_parameters(e); };
+  for (const auto& node : stage.nodes) for_each_index(node, look);
+  for (const auto& e : stage.where) look(e);
+  for (const auto& e : stage.out_indices) look(e);
+  return found;
 }
 
 Index renumber(const Index& e, const std::vector<int>& renumbered) {
   if (node_variables(e).empty()) return e;
   return e.substitute([&](int variable) {
-    if (variable < kNodeVariable) return Index::variable(variable);
+    if (variable < kNodeVariable || variable >= kParameterVariable) return Index::variable(variable);
     return Index::variable(kNodeVariable + renumbered[static_cast<size_t>(variable - kNodeVariable)]);
   });
 }
@@ -74,7 +89,8 @@ std::vector<uint64_t> axis_dependence(const Stage& stage) {
       std::vector<int> used;
       e.collect_variables(used);
       for (int v : used)
-        depends[i] |= v < kNodeVariable ? uint64_t{1} << v : depends[static_cast<size_t>(v - kNodeVariable)];
+        if (v < kParameterVariable)
+          depends[i] |= v < kNodeVariable ? uint64_t{1} << v : depends[static_cast<size_t>(v - kNodeVariable)];
     });
   }
   return depends;

@@ -30,6 +30,9 @@ void for_each_index(Node& node, F&& f) {
 
 /// Nodes that stand in `e` as variables.
 std::vector<int> node_variables(const Index& e);
+/// Whether a parameter of the kernel stands in it.
+bool uses_parameters(const Index& e);
+bool uses_parameters(const Stage& stage);
 
 /// Replaces node variables by those of `renumbered` (node n becomes renumbered[n]).
 Index renumber(const Index& e, const std::vector<int>& renumbered);
@@ -41,7 +44,7 @@ void keep_needed(Stage& stage, int value);
 /// Per node, the axes that its value depends on, as bits.
 std::vector<uint64_t> axis_dependence(const Stage& stage);
 
-/// Where the index expressions' variables of a stage range: axes over their extents, nodes anywhere.
+/// Where the index expressions' variables of a stage range: axes over their extents, nodes and parameters anywhere.
 RangeOf axis_ranges(const Stage& stage);
 
 /// The conditions without those that hold anyway, each once, in one order.

@@ -82,6 +82,7 @@ void pack_operands(Kernel& kernel, const Machine& machine) {
     std::vector<Index> at;
     for (auto& e : load.indices)
       e = e.substitute([&](int v) {
+        if (v >= kParameterVariable) return Index::variable(v);
         const auto place = std::find(used.begin(), used.end(), v);
         return Index::variable(static_cast<int>(place - used.begin()));
       });

@@ -71,6 +71,8 @@ class Printer {
 
   std::string text(const Index& e) const {
     return e.to_string([&](int variable) {
+      if (variable >= kParameterVariable)
+        return fmt::format("({})", kernel_.parameters[static_cast<size_t>(variable - kParameterVariable)].to_string());
       return variable < kNodeVariable ? stage_->axes[static_cast<size_t>(variable)].name
                                       : fmt::format("${}", variable - kNodeVariable);
     });

@@ -91,6 +91,7 @@ class Verifier {
     e.collect_variables(used);
     for (int v : used) {
       if (v >= 0 && v < axes) continue;
+      if (v >= kParameterVariable && static_cast<size_t>(v - kParameterVariable) < kernel_.parameters.size()) continue;
       int n = v - kNodeVariable;
       if (n < 0 || n >= nodes) fail(node, "an index uses variable {}", v);
       DType type = stage_->nodes[static_cast<size_t>(n)].type;

@@ -75,7 +75,8 @@ Index window_coordinate(kernel::StageBuilder& stage, const Window& w, size_t i, 
   const Index at = position * w.strides[i] + offset * w.dilations[i] - w.begin[i];
   std::vector<Index> inside;
   if (w.begin[i] > 0) inside.push_back(at);
-  if ((output - 1) * w.strides[i] - w.begin[i] + w.span(i) > input) inside.push_back(Index(input - 1) - at);
+  // Also where this extent happens to need no padding at its end: kernels of other extents must look alike.
+  if (w.end[i] > 0 || w.ceil_mode) inside.push_back(Index(input - 1) - at);
   bool always = true;  // every window holds an input element
   for (int64_t o = 0; o < output && always; ++o) {
     always = false;

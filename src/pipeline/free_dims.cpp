@@ -65,28 +65,55 @@ ir::Graph at_largest(const ir::Graph& graph) {
   return result;
 }
 
-tune::Workload workload_of(const ir::Graph& graph, const std::function<void(ir::Graph&)>& passes,
-                           const HostTarget& target, bool fuse) {
-  const auto choices = tune::sizes_of(graph);
-  std::string first_failure;
-  for (const auto& sizes : choices) {
-    try {
-      std::vector<ir::Graph> graphs;
-      for (const auto& size : sizes.at) {
-        graphs.push_back(graph.clone());
-        if (!size.empty()) {
-          frontends::substitute_dims(graphs.back(), size);
-          ops::infer_types(graphs.back());
+namespace {
+
+/// The graph with its free dimensions at a size. InputError where the model does not take it.
+ir::Graph at_size(const ir::Graph& graph, const tune::Size& size) {
+  ir::Graph result = graph.clone();
+  if (size.empty()) return result;
+  frontends::substitute_dims(result, size);
+  ops::infer_types(result);
+  return result;
+}
+
+/// Models that cut images into patches, or halve them five times and put the halves together again, take sizes in steps
+/// only: per symbol the smallest unit for which the model takes its twins, while the other symbols are at their largest.
+std::map<std::string, int64_t> units_of(const ir::Graph& graph) {
+  std::map<std::string, int64_t> units;
+  for (const auto& symbol : symbols_of(graph)) {
+    const std::string name = symbol.symbols()[0];
+    for (const int64_t unit : {1, 2, 4, 8, 16, 32, 64}) {
+      const auto sizes = tune::sizes_of(graph, {{name, unit}});
+      const bool taken = std::all_of(sizes.at.begin(), sizes.at.end(), [&](const tune::Size& twin) {
+        tune::Size size = sizes.at[0];
+        size[name] = twin.at(name);
+        try {
+          at_size(graph, size);
+          return true;
+        } catch (const InputError&) {
+          return false;
         }
-        passes(graphs.back());
+      });
+      if (taken) {
+        units[name] = unit;
+        break;
       }
-      return tune::make_workload(std::move(graphs), sizes, target.machine, fuse);
-    } catch (const InputError& e) {
-      if (choices.size() == 1) throw;
-      if (first_failure.empty()) first_failure = e.what();
     }
   }
-  throw InputError("{}", first_failure);
+  return units;
+}
+
+}  // namespace
+
+tune::Workload workload_of(const ir::Graph& graph, const std::function<void(ir::Graph&)>& passes,
+                           const HostTarget& target, bool fuse) {
+  const auto sizes = tune::sizes_of(graph, units_of(graph));
+  std::vector<ir::Graph> graphs;
+  for (const auto& size : sizes.at) {
+    graphs.push_back(at_size(graph, size));
+    passes(graphs.back());
+  }
+  return tune::make_workload(std::move(graphs), sizes, target.machine, fuse);
 }
 
 tune::Size sizes_of(const ir::Graph& graph, const std::vector<ir::Tensor>& inputs) {
@@ -132,7 +159,11 @@ void check_special_sizes(const ir::Graph& graph, const runtime::Program& program
   context->litter();  // as a run of another size leaves it
   verify::InputGenerator generator(graph, 1);
   bool checked = false;
-  for (const auto& size : special_sizes(graph)) {
+  for (auto size : special_sizes(graph)) {
+    for (size_t s = 0; s < program.symbols.size(); ++s) {  // the next that is taken
+      auto& dim = size[program.symbols[s].symbols()[0]];
+      dim = program.symbols[s].max() - (program.symbols[s].max() - dim.value()) / program.units[s] * program.units[s];
+    }
     generator.set_sizes(size);
     const auto inputs = generator.next();
     std::vector<ir::Tensor> expected, got;

@@ -119,6 +119,9 @@ namespace {
 /// Every symbol can be told from the shapes of the inputs, and nothing speaks of others.
 void validate_symbols(const Program& program) {
   std::set<std::string> known;
+  RT_CHECK(program.units.size() == program.symbols.size() &&
+               std::all_of(program.units.begin(), program.units.end(), [](int64_t unit) { return unit > 0; }),
+           "{} symbols have {} units", program.symbols.size(), program.units.size());
   for (const ir::Dim& symbol : program.symbols) {
     RT_CHECK(symbol.symbols().size() == 1 && symbol.min() >= 0 && symbol.max() < ir::Dim::kUnbounded,
              "'{}' is no bounded symbol", symbol.to_string());

@@ -82,6 +82,7 @@ struct Program {
   std::vector<Loop> loops;
   std::vector<int> inputs, outputs;  // slots, in the graph's order
   std::vector<ir::Dim> symbols;      // with their bounds; every one is a dim of some input
+  std::vector<int64_t> units;  // of each symbol: only sizes that lie multiples of this below the largest are taken
   size_t arena_bytes = 0;
 };
 

@@ -33,6 +33,7 @@ Program summing(int64_t most, bool reversed_in, bool reversed_out, ir::Dim trips
             next = b.temporary(), last = b.temporary();
   if (!trips.is_static()) {
     b.program.symbols = {trips};
+    b.program.units = {1};
     for (int s : {xs, all, seen}) b.program.slots[static_cast<size_t>(s)].dims = {trips, kRows, kColumns};
   }
   b.step(Builder::scale, {start, w});

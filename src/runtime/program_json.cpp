@@ -243,7 +243,7 @@ Json to_json(const Program& program, const std::function<std::string(size_t slot
   if (program.graph)
     for (size_t i = 0; i < program.graph->order().size(); ++i) position[program.graph->order()[i]] = i;
   Json j{{"inputs", program.inputs}, {"outputs", program.outputs}, {"arena_bytes", program.arena_bytes}};
-  if (!program.symbols.empty()) j["symbols"] = dims_json(program.symbols);
+  if (!program.symbols.empty()) j["symbols"] = dims_json(program.symbols), j["units"] = program.units;
   j["slots"] = Json::array();
   for (size_t s = 0; s < program.slots.size(); ++s) {
     Json slot = slot_json(program.slots[s]);
@@ -270,6 +270,7 @@ Program from_json(const Json& json, std::shared_ptr<ir::Graph> graph,
   program.outputs = f.get<std::vector<int>>("outputs");
   program.arena_bytes = f.get<size_t>("arena_bytes");
   program.symbols = parse_dims(f, "symbols");
+  if (!program.symbols.empty()) program.units = f.get<std::vector<int64_t>>("units");
   f.each("slots", [&](const Json& j, const std::string& place) {
     const Fields fields(j, place);
     Slot slot = parse_slot(fields);

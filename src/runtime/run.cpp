@@ -239,7 +239,8 @@ class Run {
     const Program& p = e_.program;
     if (p.symbols.empty()) return;
     std::map<std::string, ir::Dim> values;
-    for (const ir::Dim& symbol : p.symbols) {
+    for (size_t k = 0; k < p.symbols.size(); ++k) {
+      const ir::Dim& symbol = p.symbols[k];
       const std::string name = symbol.symbols()[0];
       for (size_t i = 0; i < inputs_.size(); ++i) {
         const Slot& slot = p.slots[static_cast<size_t>(p.inputs[i])];
@@ -249,6 +250,9 @@ class Run {
           if (given < symbol.min() || given > symbol.max())
             throw InputError("input '{}' is {}: its dimension {} ('{}') must be {} to {}", slot.name,
                              describe(slot.dtype, inputs_[i].shape()), d, name, symbol.min(), symbol.max());
+          if ((symbol.max() - given) % p.units[k] != 0)
+            throw InputError("input '{}' is {}: its dimension {} ('{}') must be {} or less by a multiple of {}",
+                             slot.name, describe(slot.dtype, inputs_[i].shape()), d, name, symbol.max(), p.units[k]);
           const auto [known, fresh] = values.try_emplace(name, given);
           if (!fresh && known->second.value() != given)
             throw InputError("input '{}' is {}: its dimension {} is '{}', which is {} in another input", slot.name,

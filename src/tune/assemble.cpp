@@ -33,6 +33,7 @@ class Assembler {
     for (size_t g = 0; g < work_.partition.groups.size(); ++g) add_step(g);
     for (ir::ValueId v : graph.outputs) program_.outputs.push_back(slot_of(v));
     program_.symbols = work_.symbols;
+    program_.units = work_.units;
     runtime::plan_memory(program_);
     return std::optional(std::move(program_));
   }

@@ -225,7 +225,7 @@ TEST_F(Loops, FreeDimensions) {
   const auto steps = ir::Dim::symbol("steps", 1, 12), batch = ir::Dim::symbol("batch", 1, 5);
   for (const char* op : {"LSTM", "GRU", "RNN"}) {
     const ir::Graph graph = recurrent(op, {steps, batch, 5}, {{"direction", "bidirectional"}});
-    const auto sizes = sizes_of(graph).front();
+    const auto sizes = sizes_of(graph);
     std::vector<ir::Graph> graphs;
     for (const auto& size : sizes.at)
       graphs.push_back(recurrent(op, {size.at("steps"), size.at("batch"), 5}, {{"direction", "bidirectional"}}));

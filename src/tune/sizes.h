@@ -16,15 +16,18 @@ struct Sizes {
   std::vector<ir::Dim> symbols;  // free, with their bounds
   std::vector<Size> at;          // the largest first, then twins; one empty entry where nothing is free
   std::vector<ir::Dim> known;    // expressions of the symbols that the model's shapes hold
+  std::vector<int64_t> units;    // of each symbol: its sizes lie multiples of this below the largest
 
-  /// The expression that has these values at the sizes: a constant, one that is known, or a multiple of a product of
-  /// symbols, or linear in one of them.
+  /// The expression that has these values at the sizes: a constant, one that is known (but for an offset) or the product of
+  /// two, a multiple of a product of symbols, or linear in one of them.
   std::optional<ir::Dim> solve(const std::vector<int64_t>& values) const;
+
+ private:
+  std::optional<ir::Dim> made_of_known(const std::vector<int64_t>& values) const;
 };
 
-/// Choices of twins in the order in which they should be tried: sizes close to the largest and far from it, at distances
-/// that are multiples of 1, 2 or 32 (models that cut images into patches or halve them five times take no others).
-/// `graph`: with its types inferred. A model without free dimensions has one choice of one size.
-std::vector<Sizes> sizes_of(const ir::Graph& graph);
+/// The largest size and four twins, close to it and far from it, at distances that are multiples of a unit: 1 where `units`
+/// does not name the symbol. `graph`: with its types inferred. InputError for a dimension that is at most 1.
+Sizes sizes_of(const ir::Graph& graph, const std::map<std::string, int64_t>& units = {});
 
 }  // namespace rooftune::tune

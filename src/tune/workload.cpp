@@ -337,7 +337,7 @@ class Twins {
 Workload make_workload(ir::Graph optimised, const kernel::Machine& machine, bool fuse) {
   std::vector<ir::Graph> graphs;
   graphs.push_back(std::move(optimised));
-  return make_workload(std::move(graphs), Sizes{{}, {{}}, {}}, machine, fuse);
+  return make_workload(std::move(graphs), Sizes{{}, {{}}, {}, {}}, machine, fuse);
 }
 
 Workload make_workload(std::vector<ir::Graph> optimised, const Sizes& sizes, const kernel::Machine& machine,
@@ -351,6 +351,7 @@ Workload make_workload(std::vector<ir::Graph> optimised, const Sizes& sizes, con
   const auto& groups = cuts[0].partition.groups;
   const size_t n = groups.size();
   work.symbols = sizes.symbols;
+  work.units = sizes.units;
   work.dims = twins.dims();
   work.unfused = std::move(cuts[0].unfused);
   work.task_of_group.assign(n, -1);

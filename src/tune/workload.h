@@ -53,7 +53,8 @@ struct Workload {
   std::map<std::string, std::vector<std::string>> unfused;  // by name of the group: what was not fused into it and why
   std::vector<std::vector<ir::ValueId>> values_of_group;    // per kernel buffer the graph's value
   std::vector<double> runs_of_group;                        // 1, or the iterations of the loop that it stands in
-  std::vector<ir::Dim> symbols;                             // of a model with free dimensions
+  std::vector<ir::Dim> symbols;                             // of a model with free dimensions …
+  std::vector<int64_t> units;                               // … and the steps in which they are taken
   std::map<ir::ValueId, ir::Shape> dims;                    // of the values whose shape depends on them
   // Integer constants whose elements do, where a reference reads them: element by element (the shape that a Reshape is
   // given), or (numbers that count) the first element and the steps along each dim.

@@ -70,6 +70,25 @@ def convolution(path):
                 [weights("c.w", 16, 3, 3, 3), weights("d.w", 16, 1, 3, 3)])
 
 
+def strided(path):
+    """Whether a window hangs over the edge depends on whether sizes are odd, on every level."""
+    nodes = [helper.make_node("Conv", ["x", "a.w"], ["a"], "a", pads=[1] * 4, strides=[2, 2]),
+             helper.make_node("Conv", ["a", "b.w"], ["b"], "b", pads=[1] * 4, strides=[2, 2]), node("Relu", "b", "r"),
+             node("MaxPool", "r", "m", kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4),
+             node("AveragePool", "m", "p", kernel_shape=[3, 3], pads=[1] * 4), node("GlobalAveragePool", "p", "y")]
+    return save(path, nodes, [("x", [1, 3, "height", "width"])], [("y", [1, 24, 1, 1]), ("p", [1, 24, "h", "w"])],
+                [weights("a.w", 16, 3, 3, 3), weights("b.w", 24, 16, 3, 3)])
+
+
+def skipping(path):
+    nodes = [node("MaxPool", "x", "half", kernel_shape=[2, 2], strides=[2, 2]), node("MaxPool", "half", "quarter", kernel_shape=[2, 2], strides=[2, 2]),
+             helper.make_node("Conv", ["quarter", "w"], ["c"], "c", pads=[1] * 4),
+             helper.make_node("Resize", ["c", "", "scales"], ["up"], mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
+             node("Concat", "x up", "both", axis=1), helper.make_node("Conv", ["both", "v"], ["y"], "d", pads=[1] * 4)]
+    return save(path, nodes, [("x", [1, 3, "side", "side"])], [("y", [1, 8, "side", "side"])],
+                [weights("w", 5, 3, 3, 3), weights("v", 8, 8, 3, 3), numpy_helper.from_array(np.array([1, 1, 4, 4], np.float32), "scales")])
+
+
 def cache(path):
     """What is new is put behind what is there; the newest is taken from the end."""
     nodes = [node("MatMul", "x w", "h"), node("Concat", "past h", "present", axis=1), node("ReduceMean", "present axis1", "mean", keepdims=0),
@@ -128,6 +147,7 @@ CASES = {  # model: bounds, sizes to try beside random ones
     recurrent: ({"steps": (1, 20), "batch": (1, 6)}, [{"steps": 1, "batch": 1}, {"steps": 20, "batch": 6}, {"steps": 20, "batch": 1}]),
     gru: ({"steps": (1, 20), "batch": (1, 6)}, [{"steps": 1, "batch": 6}]),
     scan: ({"rows": (1, 7), "length": (1, 30)}, [{"rows": 1, "length": 1}, {"rows": 7, "length": 30}]),
+    strided: ({"height": (8, 70), "width": (8, 70)}, [{"height": 70, "width": 70}, {"height": 33, "width": 64}, {"height": 64, "width": 47}]),
     cache: ({"batch": (1, 4), "new": (1, 6), "old": (1, 30)}, [{"batch": 1, "new": 1, "old": 1}, {"batch": 4, "new": 6, "old": 30}]),
 }
 
@@ -190,6 +210,30 @@ def test_optimize(rooftune, tmp_path):
         expected = session.run(None, tensors)[0]
         np.testing.assert_allclose(run(rooftune, tmp_path / "out" / "model.rt", tensors, tmp_path / str(i))["y"], expected, rtol=2e-5, atol=2e-5)
         np.testing.assert_allclose(portable.run(None, tensors)[0], expected, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("make", [convolution, cache, strided], ids=lambda f: f.__name__)
+def test_everything_is_compiled(rooftune, tmp_path, make):
+    """Edges of images, means over free axes and the place where a cache goes on are numbers of the run."""
+    bounds, _ = CASES[make]
+    rooftune.json("import", make(tmp_path / "m.onnx"), *dim_options(bounds), "-o", tmp_path / "m.rt")
+    profile = rooftune.json("profile", tmp_path / "m.rt", "--runs", "1")
+    assert [o["name"] for o in profile["operators"] if o.get("reference")] == []
+
+
+def test_sizes_that_go_in_steps(rooftune, tmp_path):
+    """A network that halves an image twice and puts the halves together again takes every fourth size."""
+    path = skipping(tmp_path / "m.onnx")
+    rooftune.json("import", path, "--dim", "side=8..64", "-o", tmp_path / "m.rt")
+    rng = np.random.default_rng()
+    session = onnxruntime.InferenceSession(str(path))
+    for side in (64, 8, 60, 36):
+        tensors = feeds(path, {"side": side}, rng)
+        got = run(rooftune, tmp_path / "m.rt", tensors, tmp_path / str(side))
+        np.testing.assert_allclose(got["y"], session.run(None, tensors)[0], rtol=2e-5, atol=2e-5)
+    np.save(tmp_path / "x.npy", rng.standard_normal([1, 3, 30, 30], dtype=np.float32))
+    done = rooftune("run", tmp_path / "m.rt", f"--input=x={tmp_path / 'x.npy'}")
+    assert done.returncode == 3 and "('side') must be 64 or less by a multiple of 4" in done.stderr, done.stderr
 
 
 def test_some_free_and_some_fixed(rooftune, tmp_path):

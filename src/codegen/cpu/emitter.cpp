@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "kernel/analysis.h"
+#include "kernel/nodes.h"
 
 namespace rooftune::codegen {
 namespace {
@@ -25,7 +26,7 @@ Emitter::Emitter(llvm::Module& module, const kernel::Kernel& kernel, const kerne
       target_(target),
       prefix_(std::move(prefix)) {
   llvm::MDNode* root = llvm::MDNode::get(context_, {llvm::MDString::get(context_, prefix_)});
-  for (const auto& p : kernel_.parameters) parameter_variables_.push_back(variables_.add({p.min(), p.max()}));
+  for (const auto& p : kernel_.parameters) variables_.add_parameter({p.min(), p.max()});
   for (const auto& buffer : kernel_.buffers) {
     llvm::Metadata* parts[] = {
         llvm::MDString::get(context_, buffer.name), root,
@@ -36,12 +37,13 @@ Emitter::Emitter(llvm::Module& module, const kernel::Kernel& kernel, const kerne
   }
 }
 
-/// Whether the stage, or one computed inside it, has an axis that ends early.
-bool Emitter::ends_early(int s) const {
-  const auto& axes = kernel_.stages[static_cast<size_t>(s)].axes;
+/// Whether the stage, or one computed inside it, has an axis that ends early or another use of a parameter.
+bool Emitter::needs_parameters(int s) const {
+  const auto& stage = kernel_.stages[static_cast<size_t>(s)];
   const auto& inside = attached_[static_cast<size_t>(s)];
-  return std::any_of(axes.begin(), axes.end(), [](const auto& a) { return a.live >= 0; }) ||
-         std::any_of(inside.begin(), inside.end(), [&](int i) { return ends_early(i); });
+  return std::any_of(stage.axes.begin(), stage.axes.end(), [](const auto& a) { return a.live >= 0; }) ||
+         kernel::uses_parameters(stage) ||
+         std::any_of(inside.begin(), inside.end(), [&](int i) { return needs_parameters(i); });
 }
 
 void Emitter::plan_storage() {
@@ -67,7 +69,7 @@ void Emitter::plan_storage() {
     if (kernel_.buffers[out].role != kernel::Role::temporary) continue;
     if (!plan.layout.axes().empty()) result_.layouts[out] = fit_layout(plan.layout, kernel_.buffers[out].shape);
     // A root stage that reads nothing but constants (or what came of them) is computed once.
-    bool constant = !ends_early(static_cast<int>(s));
+    bool constant = !needs_parameters(static_cast<int>(s));
     for (const auto& node : stage.nodes)
       if (node.op == kernel::Op::load)
         constant = constant && (kernel_.buffers[static_cast<size_t>(node.buffer)].role == kernel::Role::constant ||
@@ -146,11 +148,11 @@ Phase Emitter::emit_phase(int stage, const std::string& symbol) {
       place.pointer = b_.CreateConstInBoundsGEP1_64(b_.getInt8Ty(), workspace_pointer_, workspace_offset_[i]);
     }
   }
-  if (ends_early(stage)) {
+  if (needs_parameters(stage)) {
     auto* slot = b_.CreateConstInBoundsGEP1_64(pointer, function_->getArg(0), kernel_.buffers.size());
     auto* parameters = b_.CreateLoad(pointer, slot, "parameters");
     for (size_t p = 0; p < kernel_.parameters.size(); ++p)
-      variable_values_[parameter_variables_[p]] =
+      variable_values_[variables_.of_parameter(kernel::kParameterVariable + static_cast<int>(p))] =
           b_.CreateLoad(i64, b_.CreateConstInBoundsGEP1_64(i64, parameters, p), kernel_.parameters[p].to_string());
   }
   // The leading parallel loops are one loop over tasks.

@@ -71,7 +71,7 @@ class Emitter {
  private:
   // --- emitter.cpp: phases and storage
   void plan_storage();
-  bool ends_early(int stage) const;
+  bool needs_parameters(int stage) const;
   Phase emit_phase(int stage, const std::string& symbol);
   Place make_local(int stage, const Region& region);
   void emit_attached(const Nest& nest, size_t level, bool first_iteration);
@@ -100,7 +100,7 @@ class Emitter {
   bool covers_exactly(const kernel::Stage& stage, int axis) const;
   void add_live_conditions(Nest& nest) const;
   Index live_of(const kernel::Axis& axis) const {
-    return Index::variable(parameter_variables_[static_cast<size_t>(axis.live)]);
+    return Index::variable(variables_.of_parameter(kernel::kParameterVariable + axis.live));
   }
   const kernel::Stage& stage(const Nest& nest) const { return kernel_.stages[static_cast<size_t>(nest.stage)]; }
   const std::vector<kernel::Loop>& loops(const Nest& nest) const {
@@ -151,8 +151,7 @@ class Emitter {
   CompiledKernel result_;
 
   Variables variables_;
-  std::vector<int> parameter_variables_;  // per parameter of the kernel
-  std::vector<int> offset_variables_;     // per axis position: what is left of an axis, for range questions
+  std::vector<int> offset_variables_;  // per axis position: what is left of an axis, for range questions
   std::map<int, llvm::Value*> variable_values_;
   std::vector<Place> places_;                         // per buffer, as seen from the current position
   std::vector<std::vector<int>> attached_;            // per stage: the stages computed inside it

@@ -216,6 +216,7 @@ Lanes Emitter::evaluate_load(const Nest& nest, llvm::Value* mask, const kernel::
   std::vector<Lanes> unmasked(vector_mask ? done.size() : 0);
   for (const auto& index : node.indices) {
     at.push_back(simplify(index.substitute([&](int v) -> Index {
+      if (v >= kernel::kParameterVariable) return Index::variable(variables_.of_parameter(v));
       if (v < kernel::kNodeVariable) return nest.base[static_cast<size_t>(v)];
       // An index is the same for all lanes, masked or not: it is read where any lane needs it.
       const Lanes value = vector_mask ? evaluate(nest, b_.CreateOrReduce(mask), v - kernel::kNodeVariable, unmasked)

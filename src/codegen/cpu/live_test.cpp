@@ -9,6 +9,7 @@
 #include "kernel/algorithms.h"
 #include "kernel/interpreter.h"
 #include "kernel/rewrites.h"
+#include "kernel/unify.h"
 #include "tests/support/kernel_runner.h"
 #include "tests/support/sample_kernels.h"
 
@@ -19,6 +20,8 @@ using namespace kernel;
 using Live = std::map<std::string, std::string>;               // axis → symbol
 using Dims = std::map<std::string, std::vector<std::string>>;  // input → symbol per dim, or ""
 
+constexpr int64_t kHeight = 23, kWidth = 26;  // largest, of images
+
 /// The kernel with these of its axes live up to a symbol that is at most their extent.
 Kernel with_live(Kernel kernel, const Live& live) {
   for (auto& stage : kernel.stages)
@@ -28,10 +31,56 @@ Kernel with_live(Kernel kernel, const Live& live) {
   return kernel;
 }
 
+/// The kernel of images for all heights h and widths w from 4 to the largest.
+Kernel of_images(const std::function<Kernel(int64_t height, int64_t width)>& lower) {
+  const ir::Dim h = ir::Dim::symbol("h", 4, kHeight), w = ir::Dim::symbol("w", 4, kWidth);
+  std::vector<std::pair<int64_t, int64_t>> sizes = {{kHeight, kWidth}};
+  for (int64_t i = 1; i <= 4; ++i) sizes.emplace_back(kHeight - 2 * i, kWidth - (i % 3 + 1) * 2 - i / 3);
+  const auto at = [&](const ir::Dim& dim, size_t i) {
+    return dim.substitute({{"h", sizes[i].first}, {"w", sizes[i].second}}).value();
+  };
+  std::vector<ir::Dim> known = {h * w};
+  for (const ir::Dim& d : {h, w})
+    for (int64_t less = -3; less <= 3; ++less) {
+      known.push_back(d - ir::Dim(less));
+      known.push_back(floordiv(d - ir::Dim(less), 2) + ir::Dim(1));
+    }
+  const Solve solve = [&](const std::vector<int64_t>& values) -> std::optional<ir::Dim> {
+    if (std::equal(values.begin() + 1, values.end(), values.begin())) return ir::Dim(values[0]);
+    for (const auto& dim : known) {
+      bool fits = true;
+      for (size_t i = 0; i < values.size(); ++i) fits = fits && at(dim, i) == values[i];
+      if (fits) return dim;
+    }
+    return std::nullopt;
+  };
+  std::vector<Kernel> twins;
+  for (size_t i = 1; i < sizes.size(); ++i) twins.push_back(lower(sizes[i].first, sizes[i].second));
+  std::vector<const Kernel*> pointers;
+  for (const auto& twin : twins) pointers.push_back(&twin);
+  Kernel kernel = lower(kHeight, kWidth);
+  EXPECT_EQ(unify(kernel, pointers, solve), "");
+  verify(kernel);
+  return kernel;
+}
+
 std::vector<int64_t> values_of(const Kernel& kernel, const std::map<std::string, ir::Dim>& symbols) {
   std::vector<int64_t> values;
   for (const auto& p : kernel.parameters) values.push_back(p.substitute(symbols).value());
   return values;
+}
+
+/// The symbols of the parameters, by name; a parameter that is no symbol must be made of ones that also stand alone.
+std::vector<ir::Dim> symbols_of(const Kernel& kernel) {
+  std::map<std::string, ir::Dim> found;
+  for (const auto& p : kernel.parameters)
+    if (p.symbols().size() == 1 && p == ir::Dim::symbol(p.symbols()[0], p.min(), p.max())) found[p.symbols()[0]] = p;
+  for (const auto& p : kernel.parameters)
+    for (const auto& name : p.symbols())
+      found.try_emplace(name, ir::Dim::symbol(name, 4, name == "h" ? kHeight : kWidth));
+  std::vector<ir::Dim> symbols;
+  for (const auto& [name, symbol] : found) symbols.push_back(symbol);
+  return symbols;
 }
 
 /// Normal numbers, and beyond what is live NaN.
@@ -70,7 +119,7 @@ void check(const Kernel& original, const Dims& inputs, int samples = 4) {
     ASSERT_EQ(why_illegal(kernel, schedule), "") << text;
     for (int run = 0; run < 5; ++run) {
       std::map<std::string, ir::Dim> symbols;
-      for (const auto& p : original.parameters) {
+      for (const auto& p : symbols_of(original)) {
         const int64_t value = run == 0   ? p.min()
                               : run == 1 ? p.max()
                                          : p.min() + static_cast<int64_t>(random()) % (p.max() - p.min() + 1);
@@ -146,6 +195,67 @@ TEST(Live, Maps) {
 }
 
 TEST(Live, BatchOfPixels) { check(with_live(testing::mean_of_pixels(40, 7, 16), {{"c", "channels"}}), {}); }
+
+// The edges that padding lies beyond, and what a mean divides by, are numbers of the run.
+TEST(Live, Convolution) {
+  const Dims dims = {{"x", {"", "", "h", "w"}}};
+  for (const int64_t stride : {1, 2})
+    for (const int64_t window : {1, 3, 5}) {
+      const auto lower = [&](int64_t h, int64_t w) {
+        return testing::convolution({16, 32, h, w, window, stride, window / 2});
+      };
+      check(of_images(lower), dims, 2);
+    }
+  check(of_images([](int64_t h, int64_t w) { return testing::convolution({32, 32, h, w, 3, 1, 1, true}); }), dims);
+  check(of_images([](int64_t h, int64_t w) { return testing::convolution({3, 16, h, w, 3, 2, 1, false, 16, false}); }),
+        dims);
+}
+
+TEST(Live, Mean) {
+  const auto lower = [](int64_t h, int64_t w) {
+    Kernel kernel;
+    kernel.name = "mean";
+    const int x = kernel.add_buffer("x", DType::f32, {20, h, w}, Role::input);
+    StageBuilder sum(kernel, "sum", {{"c", 20}}, {{"y", h}, {"x", w}});
+    const int s = sum.finish(sum.load(x, {sum.axis(0), sum.axis(1), sum.axis(2)}), Reduction::sum);
+    StageBuilder y(kernel, "y", {{"c", 20}});
+    const int out = kernel.add_buffer("y", DType::f32, {20}, Role::output);
+    y.finish(y.mul(y.load(s, {y.axis(0)}), y.constant(1.0 / static_cast<double>(h * w))), Reduction::none, out);
+    return kernel;
+  };
+  check(of_images(lower), {{"x", {"", "h", "w"}}});
+}
+
+// The second part begins where the first ends in this run, and the first must not reach into it.
+TEST(Live, Concat) {
+  const auto lower = [](int64_t h, int64_t w) {
+    Kernel kernel;
+    kernel.name = "concat";
+    const int a = kernel.add_buffer("a", DType::f32, {3, h, 20}, Role::input);
+    const int b = kernel.add_buffer("b", DType::f32, {3, w, 20}, Role::input);
+    const int out = kernel.add_buffer("y", DType::f32, {3, h + w, 20}, Role::output);
+    for (const int part : {a, b}) {
+      StageBuilder y(kernel, part == a ? "first" : "second", {{"n", 3}, {"s", part == a ? h : w}, {"c", 20}});
+      y.finish(y.load(part, {y.axis(0), y.axis(1), y.axis(2)}), Reduction::none, out,
+               {y.axis(0), y.axis(1) + Index(part == a ? 0 : h), y.axis(2)});
+    }
+    return kernel;
+  };
+  check(of_images(lower), {{"a", {"", "h", ""}}, {"b", {"", "w", ""}}});
+}
+
+TEST(Live, LastRow) {
+  const auto lower = [](int64_t h, int64_t) {
+    Kernel kernel;
+    kernel.name = "last";
+    const int x = kernel.add_buffer("x", DType::f32, {h, 40}, Role::input);
+    StageBuilder y(kernel, "y", {{"c", 40}});
+    const int out = kernel.add_buffer("y", DType::f32, {40}, Role::output);
+    y.finish(y.add(y.load(x, {Index(h - 1), y.axis(0)}), y.constant(1)), Reduction::none, out);
+    return kernel;
+  };
+  check(of_images(lower), {{"x", {"h", ""}}});
+}
 
 // An index beyond what is live must not be followed.
 TEST(Live, Gather) {

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "codegen/cpu/emitter.h"
 #include "kernel/analysis.h"
+#include "kernel/nodes.h"
 
 namespace rooftune::codegen {
 
@@ -33,12 +34,9 @@ size_t accumulation_level(const kernel::Stage& stage, const std::vector<kernel::
 
 int power_of_two(int64_t n) { return static_cast<int>(std::bit_ceil(static_cast<uint64_t>(n))); }
 
-/// In conditions: a parameter of the kernel, by number.
-constexpr int kParameter = 1 << 20;
-
 /// Point `axis` is live.
 Index live_condition(int axis, int parameter) {
-  return Index::variable(kParameter + parameter) - Index(1) - Index::variable(axis);
+  return Index::variable(kernel::kParameterVariable + parameter) - Index(1) - Index::variable(axis);
 }
 
 /// Whether a condition depends on what a stage reduces over.
@@ -59,15 +57,16 @@ int nominal_width(const std::vector<kernel::Loop>& loops, size_t level, int64_t 
 
 Index Emitter::current(const Nest& nest, const Index& index) const {
   return simplify(index.substitute([&](int axis) {
-    if (axis >= kParameter) return Index::variable(parameter_variables_[static_cast<size_t>(axis - kParameter)]);
+    if (axis >= kernel::kParameterVariable) return Index::variable(variables_.of_parameter(axis));
     return axis < kernel::kNodeVariable ? nest.base[static_cast<size_t>(axis)] : Index::variable(axis);
   }),
                   variables_.range_of());
 }
 
-/// Where a stage must not go beyond what is live: along reductions, and where memory there would be taken for an index.
+/// Where a stage must not go beyond what is live: along reductions, where memory there would be taken for an index, and
+/// where other stages write what follows (the parts of a Concat).
 bool Emitter::covers_exactly(const kernel::Stage& s, int axis) const {
-  if (axis >= s.spatial) return true;
+  if (axis >= s.spatial || kernel::writers(kernel_, s.buffer).size() > 1) return true;
   const auto data = [](const Index& index) { return !kernel::node_variables(index).empty(); };
   return std::any_of(s.out_indices.begin(), s.out_indices.end(), data) ||
          std::any_of(s.nodes.begin(), s.nodes.end(),
@@ -86,7 +85,7 @@ kernel::Range Emitter::range_now(const Nest& nest, const Index& index, bool* dep
   bool rest = false;
   while (offset_variables_.size() < nest.base.size()) offset_variables_.push_back(variables_.add({0, 0}));
   Index e = index.substitute([&](int axis) -> Index {
-    if (axis >= kParameter) return Index::variable(parameter_variables_[static_cast<size_t>(axis - kParameter)]);
+    if (axis >= kernel::kParameterVariable) return Index::variable(variables_.of_parameter(axis));
     const auto a = static_cast<size_t>(axis);
     if (nest.extent[a] == 1) return nest.base[a];
     rest = true;

@@ -14,6 +14,7 @@ bool bounds_of(const Index& index, const Region& axes, Variables& variables, Ind
   std::vector<int64_t> extent_of;
   bool known = true;
   Index e = index.substitute([&](int axis) -> Index {
+    if (axis >= kernel::kParameterVariable) return Index::variable(variables.of_parameter(axis));
     if (axis >= kernel::kNodeVariable) {
       known = false;
       return Index(0);

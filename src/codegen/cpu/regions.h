@@ -22,6 +22,11 @@ class Variables {
  public:
   static constexpr int kLane = 0;  // the position within a vector
   Variables() { ranges_.push_back({0, 0}); }
+  /// The kernel's parameters are variables here, too: which one, of kParameterVariable + p.
+  int of_parameter(int variable) const {
+    return parameters_[static_cast<size_t>(variable - kernel::kParameterVariable)];
+  }
+  void add_parameter(kernel::Range range) { parameters_.push_back(add(range)); }
   int add(kernel::Range range) {
     ranges_.push_back(range);
     return static_cast<int>(ranges_.size()) - 1;
@@ -34,6 +39,7 @@ class Variables {
 
  private:
   std::vector<kernel::Range> ranges_;
+  std::vector<int> parameters_;
 };
 
 /// Adds to `needed` what `stage`, restricted to `axes` (its own axes' region), reads of `buffer`. Dims where the bounds
