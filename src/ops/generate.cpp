@@ -95,7 +95,7 @@ int64_t range_length(const Node& node, const Tensor& start, const Tensor& limit,
   }
   const double length = std::ceil((limit.as_double(0) - start.as_double(0)) / delta.as_double(0));
   if (!(length < 9e15)) fail(node, "start, limit and delta do not give a finite length");
-  return std::max<int64_t>(0, static_cast<int64_t>(length));
+  return static_cast<int64_t>(std::max(0.0, length));
 }
 
 void infer_range(InferContext& ctx) {

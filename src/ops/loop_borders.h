@@ -1,4 +1,4 @@
-// A Scan whose body lies flat in the graph around it, which is how it becomes kernels (passes/flatten_scans.cpp): the
+// A Scan whose body lies flat in the graph around it, which is how it becomes kernels (passes/flatten_loops.cpp): the
 // body's nodes stand between two nodes of our own, which say how values come in and go out. Graphs that a user sees or
 // that are exported never hold them.
 //

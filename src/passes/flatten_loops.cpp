@@ -211,6 +211,28 @@ void restore_scans(Graph& graph) {
   for (const ops::FlatLoop& loop : ops::flat_loops(graph)) Restored(graph, loop);
 }
 
+namespace {
+
+/// Whether a state, or a stack that somebody reads, follows from some input of the body: the border at which a loop begins
+/// would be dead code otherwise.
+bool needs_its_inputs(const Graph& graph, const Node& scan, const Graph& body) {
+  const size_t states = scan.inputs.size() - static_cast<size_t>(scan.attr_int("num_scan_inputs", 0));
+  std::vector<bool> needed(body.value_capacity(), false);
+  for (size_t i = 0; i < body.outputs.size(); ++i)
+    if (i < states || (scan.outputs[i] != kNone && use_count(graph, scan.outputs[i]) > 0))
+      needed[static_cast<size_t>(body.outputs[i])] = true;
+  for (auto id = body.order().rbegin(); id != body.order().rend(); ++id) {
+    const Node& node = body.node(*id);
+    if (std::none_of(node.outputs.begin(), node.outputs.end(),
+                     [&](ValueId v) { return v != kNone && needed[static_cast<size_t>(v)]; }))
+      continue;
+    for (ValueId v : ir::used_values(node)) needed[static_cast<size_t>(v)] = true;
+  }
+  return std::any_of(body.inputs.begin(), body.inputs.end(), [&](ValueId v) { return needed[static_cast<size_t>(v)]; });
+}
+
+}  // namespace
+
 std::string why_not_flat(const Graph& graph, const Node& scan) {
   const auto body = scan.attr_graph("body");
   if (!body) return "it has no body";
@@ -219,7 +241,7 @@ std::string why_not_flat(const Graph& graph, const Node& scan) {
   for (size_t v = 0; v < body->value_capacity(); ++v)
     if (const auto inner = static_cast<ValueId>(v); body->value_alive(inner))
       if (const std::string why = why_not_copied(*body, inner); !why.empty()) return why;
-  return "";
+  return needs_its_inputs(graph, scan, *body) ? "" : "what its body gives does not depend on the loop";
 }
 
 void flatten_loops(Graph& graph) {

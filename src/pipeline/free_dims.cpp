@@ -169,8 +169,15 @@ void check_special_sizes(const ir::Graph& graph, const runtime::Program& program
     std::vector<ir::Tensor> expected, got;
     try {
       expected = ops::evaluate(graph, inputs);
-    } catch (const InputError&) {
-      continue;  // no size of the model (an image smaller than a window)
+    } catch (
+        const InputError& e) {  // no size of the model (an image smaller than a window): the program must know, too
+      try {
+        got.clear();
+        executable.run(*context, inputs, got);
+      } catch (const InputError&) {
+        continue;
+      }
+      throw InputError("the model does not take {} ({}): leave that size out of the bounds", to_string(size), e.what());
     }
     checked = true;
     std::string why;

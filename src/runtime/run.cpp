@@ -42,6 +42,7 @@ void check_boundary(const Slot& slot, const ir::Tensor& tensor, const char* what
 /// The first elements along each dim of a row-major tensor of shape `from_shape`, into the first of one of `to_shape`.
 void copy_box(const uint8_t* from, const std::vector<int64_t>& from_shape, uint8_t* to,
               const std::vector<int64_t>& to_shape, const std::vector<int64_t>& box, size_t element) {
+  if (std::find(box.begin(), box.end(), 0) != box.end()) return;
   size_t inner = box.size();  // dims from here on are whole in both
   int64_t run = 1;
   while (inner > 0 && (inner == box.size() || (from_shape[inner] == box[inner] && to_shape[inner] == box[inner])))

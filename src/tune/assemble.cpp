@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 
+#include "kernel/nodes.h"
 #include "ops/loop_borders.h"
 #include "runtime/packed_storage.h"
 #include "tune/workload.h"
@@ -188,7 +189,7 @@ class Assembler {
     const auto& stage = kernel.stages[0];
     if (stage.is_reduction() || stage.nodes.size() != 1 || stage.nodes[0].op != kernel::Op::load) return false;
     const auto& node = stage.nodes[0];
-    if (!node.where.empty() || !stage.where.empty()) return false;
+    if (!node.where.empty() || !stage.where.empty() || kernel::uses_parameters(stage)) return false;
     const auto& from = kernel.buffers[static_cast<size_t>(node.buffer)];
     const auto& to = kernel.buffers[static_cast<size_t>(stage.buffer)];
     if (from.role == kernel::Role::constant || from.dtype != to.dtype || from.layout.size() != to.layout.size())

@@ -99,3 +99,17 @@ def test_recurrent_operators_are_kernels_and_stay_in_exports(rooftune, tmp_path,
     again = onnxruntime.InferenceSession(str(tmp_path / "again.onnx")).run(None, tensors)
     for a, b in zip(again, session.run(None, tensors)):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_a_scan_whose_body_needs_nothing_of_it(rooftune, tmp_path):
+    body = helper.make_graph([helper.make_node("Neg", ["c"], ["o"])], "body", [helper.make_tensor_value_info("t", TensorProto.FLOAT, [3])],
+                             [helper.make_tensor_value_info("o", TensorProto.FLOAT, [2])])
+    graph = helper.make_graph([helper.make_node("Scan", ["x"], ["y"], num_scan_inputs=1, body=body)], "g",
+                              [helper.make_tensor_value_info("x", TensorProto.FLOAT, [4, 3]), helper.make_tensor_value_info("c", TensorProto.FLOAT, [2])],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, [4, 2])])
+    path = tmp_path / "m.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    c = np.random.default_rng().standard_normal(2, dtype=np.float32)
+    np.save(tmp_path / "c.npy", c)
+    rooftune.json("run", path, f"--input=c={tmp_path / 'c.npy'}", "--output-dir", tmp_path / "out")
+    np.testing.assert_array_equal(np.load(tmp_path / "out" / "y.npy"), np.tile(-c, [4, 1]))

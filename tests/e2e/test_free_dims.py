@@ -221,6 +221,34 @@ def test_everything_is_compiled(rooftune, tmp_path, make):
     assert [o["name"] for o in profile["operators"] if o.get("reference")] == []
 
 
+def flipped(path):
+    """x[::-1] along a free axis begins at an element that depends on the size."""
+    constants = [integers("from", -1), integers("to", -2**63 + 1), integers("axis", 0), integers("step", -1), integers("zero", 0), integers("n", 1)]
+    nodes = [node("Slice", "x from to axis step", "f"), node("Relu", "f", "r"), node("Slice", "r zero n axis", "y")]
+    return save(path, nodes, [("x", ["rows", 4])], [("f", ["rows", 4]), ("y", [1, 4])], constants)
+
+
+def test_a_flip_along_a_free_axis(rooftune, tmp_path):
+    path = flipped(tmp_path / "m.onnx")
+    rooftune.json("import", path, "--dim", "rows=1..9", "-o", tmp_path / "m.rt")
+    rng = np.random.default_rng()
+    for rows in (9, 1, 4):
+        x = rng.standard_normal([rows, 4], dtype=np.float32)
+        got = run(rooftune, tmp_path / "m.rt", {"x": x}, tmp_path / str(rows))
+        np.testing.assert_array_equal(got["f"], x[::-1])
+        np.testing.assert_array_equal(got["y"], np.maximum(x[-1:], 0))
+
+
+def test_sizes_that_the_model_does_not_take(rooftune, tmp_path):
+    """An image smaller than a window: no package may take it, and what is empty is copied nowhere."""
+    nodes = [node("AveragePool", "x", "p", kernel_shape=[4, 3]), helper.make_node("Resize", ["p", "", "scales"], ["y"], mode="nearest", nearest_mode="ceil")]
+    path = save(tmp_path / "m.onnx", nodes, [("x", [1, 2, "height", "width"])], [("y", [1, 2, "h", "w"])],
+                [numpy_helper.from_array(np.array([1, 1, 0.5, 2], np.float32), "scales")])
+    done = rooftune("import", path, "--dim", "height=3..19", "--dim", "width=6..22", "-o", tmp_path / "m.rt")
+    assert done.returncode == 3 and "height=3" in done.stderr and not (tmp_path / "m.rt").exists(), done.stderr
+    rooftune.json("import", path, "--dim", "height=5..19", "--dim", "width=6..22", "-o", tmp_path / "m.rt")
+
+
 def test_sizes_that_go_in_steps(rooftune, tmp_path):
     """A network that halves an image twice and puts the halves together again takes every fourth size."""
     path = skipping(tmp_path / "m.onnx")
