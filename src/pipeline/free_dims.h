@@ -32,7 +32,7 @@ tune::Workload workload_of(const ir::Graph& graph, const std::function<void(ir::
                            const HostTarget& target, bool fuse = true);
 
 /// InputError naming the size, of the special ones, at which the program, compiled for all sizes, does not give what the
-/// graph gives. Sizes that the model itself refuses are passed over.
+/// graph gives, or gives something where the graph refuses the size.
 void check_special_sizes(const ir::Graph& graph, const runtime::Program& program, int threads);
 
 }  // namespace rooftune::pipeline

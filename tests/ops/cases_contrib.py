@@ -216,7 +216,7 @@ def mask_of(rng, kind, batch, length, total):
         return np.concatenate([rng.integers(starts + 1, total + 1), starts]).astype(np.int32)
     if kind == "keys":
         return (rng.random((batch, total)) < 0.7).astype(np.int32)
-    if kind == "dummy":
+    if kind == "one for all keys":
         return np.ones((batch, 1), np.int32)
     return (rng.random((batch, length, total)) < 0.7).astype(np.int32) if kind == "pairs" else None
 
@@ -242,7 +242,7 @@ def attention(rng):
     past = int(rng.integers(1, 4)) if rng.random() < 0.4 else 0
     value_size = size if past or rng.random() < 0.6 else int(rng.integers(1, 5))
     widths = [heads * size, heads * size, heads * value_size]
-    mask = mask_of(rng, rng.choice(["none", "lengths", "ends and starts", "keys", "dummy", "pairs"]), batch, length, past + length)
+    mask = mask_of(rng, rng.choice(["none", "lengths", "ends and starts", "keys", "one for all keys", "pairs"]), batch, length, past + length)
     inputs = [draw(rng, batch, length, hidden), draw(rng, hidden, sum(widths)), draw(rng, sum(widths)), mask,
               draw(rng, 2, batch, heads, past, size) if past else None, bias_of(rng, batch, heads, length, past + length) if not past and rng.random() < 0.4 else None]
     attributes = {"num_heads": heads, **score_attributes(rng)}
