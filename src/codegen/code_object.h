@@ -49,7 +49,7 @@ struct CompiledKernel {
 };
 
 struct CodeObject {
-  std::string target;        // "x86_64-avx512", "x86_64-avx2"
+  std::string target;        // "x86_64-avx512", "x86_64-avx2", then what it needs beyond that: "+avx512vnni"
   std::vector<uint8_t> elf;  // a position-independent ELF shared object without dependencies
   std::vector<CompiledKernel> kernels;
 };

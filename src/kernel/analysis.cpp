@@ -47,6 +47,30 @@ bool data_index_along(const Stage& stage, int axis) {
          std::any_of(stage.out_indices.begin(), stage.out_indices.end(), differs);
 }
 
+Layout fitted(const Layout& pattern, const std::vector<int64_t>& shape) {
+  if (pattern.empty()) return Layout::row_major(shape);
+  auto axes = pattern.axes();
+  for (auto& axis : axes) {
+    int64_t outer = 0;  // the next larger divisor of the same dim
+    for (const auto& other : axes)
+      if (other.dim == axis.dim && other.divisor > axis.divisor && (outer == 0 || other.divisor < outer))
+        outer = other.divisor;
+    const int64_t whole = shape[static_cast<size_t>(axis.dim)];
+    axis.extent = outer > 0 ? outer / axis.divisor : (whole + axis.divisor - 1) / axis.divisor;
+  }
+  return Layout(axes);
+}
+
+namespace {
+
+bool uses_data(const ExprNode& load) {
+  auto is_data = [](const Index& e) { return !node_variables(e).empty(); };
+  return std::any_of(load.indices.begin(), load.indices.end(), is_data) ||
+         std::any_of(load.where.begin(), load.where.end(), is_data);
+}
+
+}  // namespace
+
 std::vector<int> readers(const Kernel& kernel, int buffer) {
   std::vector<int> result;
   for (size_t s = 0; s < kernel.stages.size(); ++s)
@@ -88,6 +112,26 @@ bool reads_identity(const Kernel& kernel, const Stage& stage, int buffer) {
 bool is_contraction(const Stage& stage) {
   if (stage.reduction != Reduction::sum || stage.nodes.empty() || stage.nodes.back().op != Op::mul) return false;
   return std::count_if(stage.nodes.begin(), stage.nodes.end(), [](const ExprNode& n) { return n.op == Op::load; }) >= 2;
+}
+
+DotOperands dot_operands(const Kernel& kernel, const Stage& stage) {
+  if (!stage.is_reduction() || stage.reduction != Reduction::sum || stage.nodes.empty()) return {};
+  const auto& product = stage.nodes.back();
+  if (product.op != Op::mul || product.type != kernel.buffers[static_cast<size_t>(stage.buffer)].dtype) return {};
+  int width = 0;
+  auto widened_load = [&](int n) {
+    const auto& cast = stage.nodes[static_cast<size_t>(n)];
+    if (cast.op != Op::cast || cast.type != product.type) return -1;
+    const auto& load = stage.nodes[static_cast<size_t>(cast.a)];
+    if (load.op != Op::load || uses_data(load)) return -1;
+    const bool bytes = product.type == DType::i32 && (load.type == DType::i8 || load.type == DType::u8);
+    const bool halves = product.type == DType::f32 && load.type == DType::bf16;
+    width = bytes ? 4 : halves ? 2 : 0;
+    return width > 0 ? cast.a : -1;
+  };
+  const int a = widened_load(product.a);
+  const int b = a < 0 ? -1 : widened_load(product.b);
+  return b < 0 ? DotOperands{} : DotOperands{width, a, b};
 }
 
 namespace {

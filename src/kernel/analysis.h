@@ -1,6 +1,8 @@
 // Questions about stages that sketches and rewrites share: which axis is contiguous in which operand, who reads whom.
 #pragma once
+#include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "kernel/kernel.h"
@@ -12,6 +14,9 @@ namespace rooftune::kernel {
 /// `lanes`; nullopt where it is not constant.
 std::optional<int64_t> stride(const Kernel& kernel, const Stage& stage, int buffer, const std::vector<Index>& indices,
                               int axis, int lanes);
+
+/// The pattern's order and blocks for a tensor of this shape (rank 0: row-major).
+Layout fitted(const Layout& pattern, const std::vector<int64_t>& shape);
 
 /// Whether `index` is exactly one axis; which.
 std::optional<int> plain_axis(const Index& index);
@@ -32,6 +37,18 @@ bool reads_identity(const Kernel& kernel, const Stage& stage, int buffer);
 
 /// A sum of products of at least two loads.
 bool is_contraction(const Stage& stage);
+
+/// What a stage multiplies and sums in words of 32 bits: its reduction is the sum of the products of two loads that are
+/// widened first, 4 bytes to i32 or 2 bf16 to f32. Such products are exact, so that their order matters no more than
+/// that of a sum's terms ever does.
+struct DotOperands {
+  int width = 0;       // elements in a word; 0: the stage is no such sum
+  int a = -1, b = -1;  // the loads' nodes
+};
+DotOperands dot_operands(const Kernel& kernel, const Stage& stage);
+
+/// Of cost(kernel).operations, those of dot products, by the precision whose peak bounds them ("i8", "bf16").
+std::map<std::string, double> dot_operations(const Kernel& kernel);
 
 bool reads_only_constants(const Kernel& kernel, const Stage& stage);
 

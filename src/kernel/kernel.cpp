@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "kernel/analysis.h"
 #include "kernel/nodes.h"
 
 namespace rooftune::kernel {
@@ -185,6 +186,8 @@ KernelCost cost(const Kernel& kernel) {
   std::vector<double> read(kernel.buffers.size(), 0);  // elements, at most
   for (const Stage& stage : kernel.stages) {
     double operations = 0;
+    const bool once = kernel.buffers[static_cast<size_t>(stage.buffer)].role == Role::temporary &&
+                      reads_only_constants(kernel, stage);  // before the first run
     std::vector<uint64_t> depends = axis_dependence(stage);
     for (size_t i = 0; i < stage.nodes.size(); i++) {
       const ExprNode& n = stage.nodes[i];
@@ -193,7 +196,7 @@ KernelCost cost(const Kernel& kernel) {
       if (n.op == Op::load) read[static_cast<size_t>(n.buffer)] += points;
     }
     if (stage.reduction != Reduction::none) operations += points_of(stage, ~uint64_t{0});
-    total.operations += operations * share_inside(stage);
+    if (!once) total.operations += operations * share_inside(stage);
   }
   if (kernel.operations > 0) total.operations = kernel.operations;
   for (size_t b = 0; b < kernel.buffers.size(); b++) {
@@ -206,6 +209,16 @@ KernelCost cost(const Kernel& kernel) {
     total.compulsory_bytes += static_cast<double>(ir::byte_size(buffer.dtype, touched));
   }
   return total;
+}
+
+std::map<std::string, double> dot_operations(const Kernel& kernel) {
+  std::map<std::string, double> result;
+  for (const Stage& stage : kernel.stages) {
+    const int width = dot_operands(kernel, stage).width;
+    if (width == 0 || reads_only_constants(kernel, stage)) continue;
+    result[width == 4 ? "i8" : "bf16"] += 2 * points_of(stage, ~uint64_t{0}) * share_inside(stage);
+  }
+  return result;
 }
 
 }  // namespace rooftune::kernel

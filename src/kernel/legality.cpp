@@ -54,6 +54,9 @@ struct Checker {
                 axis.name, stage(s).name, kWidestVector);
           vector_seen = true;
           break;
+        case LoopKind::dot:
+          if (auto why = dot(s, loop, extent); !why.empty()) return why;
+          break;
         case LoopKind::unrolled: copies *= (extent + loop.step - 1) / loop.step; break;
         case LoopKind::serial: break;
       }
@@ -75,6 +78,23 @@ struct Checker {
       for (size_t a = 0; a < axes.size(); ++a)
         if (left[a] > 1)
           return fmt::format("no loop walks axis {} of stage {} in steps of 1", axes[a].name, stage(s).name);
+    return "";
+  }
+
+  std::string dot(int s, const Loop& loop, int64_t extent) const {
+    const auto& axis = stage(s).axes[static_cast<size_t>(loop.axis)];
+    const int width = dot_operands(kernel, stage(s)).width;
+    if (width == 0)
+      return fmt::format("dot: stage {} is no sum of products of two loads of 8-bit integers or bf16", stage(s).name);
+    if (&loop != &plan(s).loops.back() || loop.step != 1)
+      return fmt::format("dot: the loop over {} of stage {} must be innermost and of step 1", axis.name, stage(s).name);
+    if (loop.axis < stage(s).spatial)
+      return fmt::format("dot: {} is no reduction axis of stage {}", axis.name, stage(s).name);
+    if (axis.live >= 0)
+      return fmt::format("dot: where axis {} of stage {} ends is known only when it runs", axis.name, stage(s).name);
+    if (extent > width)
+      return fmt::format("dot: {} elements of axis {} of stage {} are more than the {} of a word", extent, axis.name,
+                         stage(s).name, width);
     return "";
   }
 

@@ -26,7 +26,7 @@ std::string label(const std::vector<T>& things, int i) {
   return fmt::format("#{}", i);
 }
 
-constexpr std::string_view kKinds[] = {"", ":u", ":v", ":p"};
+constexpr std::string_view kKinds[] = {"", ":u", ":v", ":p", ":d"};
 
 std::string stage_text(const Kernel& kernel, const Stage& stage, const StagePlan& plan) {
   std::string s;
@@ -194,7 +194,7 @@ class Parser {
     if (size_t colon = rest.find(':'); colon != std::string_view::npos) {
       auto kind = std::find(std::begin(kKinds) + 1, std::end(kKinds), rest.substr(colon));
       if (kind == std::end(kKinds))
-        fail(word, "a loop is axis, axis/step, with :u (unrolled), :v (vector) or :p (parallel) after it");
+        fail(word, "a loop is axis, axis/step, with :u (unrolled), :v (vector), :d (dot) or :p (parallel) after it");
       l.kind = static_cast<LoopKind>(kind - std::begin(kKinds));
       rest = rest.substr(0, colon);
     }

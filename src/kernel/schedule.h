@@ -5,6 +5,7 @@
 // same axis leaves it (or the whole region) in steps; what is left over at the end is emitted as a tail of its own.
 //   y:   n/48 m/8:p m:u n/16:u n:v         tiles of 8 x 48; tasks over m/8; rows unrolled; 3 vectors of 16
 //   acc: @y.1 k m:u n/16:u n:v             computed inside y's second loop, before its inner loops
+//   acc: @y.1 k/4 m:u n/16:u n:v k:d       four elements of k at once in every lane (a dot product of bytes)
 //   $1:  (1,48,64)(0,1,768)(1,1,48)        buffer 1 (a constant) prepared once in this layout
 // A stage may also say ~y (its axis y slides) and the layout of its buffer; prefetches stand on lines of their own:
 //   u:   @d.1 ~y y x:u c:v (1,1,3)(2,1,56)(0,1,144)
@@ -22,7 +23,9 @@
 
 namespace rooftune::kernel {
 
-enum class LoopKind : uint8_t { serial, unrolled, vector, parallel };
+/// dot: the innermost loop, over the at most dot_operands().width elements of a reduction axis that one lane multiplies
+/// and sums in one instruction. Both operands are then read in words of 32 bits.
+enum class LoopKind : uint8_t { serial, unrolled, vector, parallel, dot };
 
 struct Loop {
   int axis = 0;

@@ -112,7 +112,7 @@ RC_GTEST_PROP(Schedule, TextParsesBack, ()) {
     int axes = static_cast<int>(kernel.stages[static_cast<size_t>(i)].axes.size());
     for (int loops = below(7); loops > 0; loops--) {
       plan.loops.push_back(
-          {below(axes), *rc::gen::element<int64_t>(1, 2, 8, 48, 1000), static_cast<LoopKind>(below(4))});
+          {below(axes), *rc::gen::element<int64_t>(1, 2, 8, 48, 1000), static_cast<LoopKind>(below(5))});
     }
     if (below(2)) plan.at_stage = 1 - i, plan.at_loop = below(5);
     if (below(3) == 0) plan.slide_axis = below(axes);

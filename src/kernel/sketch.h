@@ -5,6 +5,8 @@
 // 2. Tiles. Where the group is one reduction with maps around it (MatMul + bias + activation) the tile is that reduction's
 //    register tile: rows x vectors of accumulators. Else (softmax, attention, layer norm) it is a strip of rows, and each
 //    stage has a nest of its own within the strip.
+//    Sums of products of bytes (or bf16) go by words: vectors along an axis of the packed operand, words along a
+//    reduction axis that lies together in the other one.
 // 3. Constants are packed in the order in which the nest reads them.
 #pragma once
 #include <functional>
@@ -40,6 +42,8 @@ class Sketch {
     bool vector_reduces = false;
     int vectors = 1;                            // vector registers along vector_axis
     std::vector<std::pair<int, int64_t>> rows;  // unrolled axes with their tiles, innermost last
+    int dot_axis = -1;                          // reduction axis whose elements are multiplied in words …
+    int64_t dot = 1;                            // … of so many
     int64_t vector_step(int lanes) const { return int64_t{vectors} * lanes; }
   };
   struct Group {
@@ -58,6 +62,7 @@ class Sketch {
   void plan_scatter(int stage);
   Tile choose_tile(int stage, const std::vector<int64_t>& extent);
   int vector_axis(int stage, const std::vector<int64_t>& extent, bool* reduces) const;
+  std::pair<int, int> dot_axes(int stage, const std::vector<int64_t>& extent) const;
   double access_score(const Stage& stage, int buffer, const std::vector<Index>& indices, int axis, bool store) const;
   std::vector<int> row_axes(const Stage& stage, int vector_axis) const;
   std::vector<Loop> inner_loops(int stage, const Tile& tile, const std::vector<int64_t>& extent,

@@ -35,8 +35,49 @@ double Sketch::access_score(const Stage& stage, int buffer, const std::vector<In
   return *step == 1 ? 2 : store ? -4 : kStrided;
 }
 
+/// The vector axis and the reduction axis along which a sum of products of bytes goes by words: {-1, -1} where it cannot.
+/// One operand is packed (by the schedule), in the other the elements of a word lie together.
+std::pair<int, int> Sketch::dot_axes(int s, const std::vector<int64_t>& extent) const {
+  const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+  const auto dot = dot_operands(kernel_, stage);
+  std::pair<int, int> best = {-1, -1};
+  double best_score = 0;
+  if (dot.width == 0) return best;
+  for (auto [x, w] : {std::pair(dot.a, dot.b), std::pair(dot.b, dot.a)}) {
+    const auto& words = stage.nodes[static_cast<size_t>(x)];
+    const auto& packed = stage.nodes[static_cast<size_t>(w)];
+    if (kernel_.buffers[static_cast<size_t>(packed.buffer)].role != Role::constant || !packed.where.empty()) continue;
+    auto plainly = [&](int a) {
+      return std::count_if(packed.indices.begin(), packed.indices.end(), [&](const Index& e) { return e.uses(a); }) ==
+                 1 &&
+             std::any_of(packed.indices.begin(), packed.indices.end(),
+                         [&](const Index& e) { return plain_axis(e) == a; });
+    };
+    auto filled = [&](int a, int64_t step) {  // the share of whole steps that is no padding
+      const int64_t e = extent[static_cast<size_t>(a)];
+      return static_cast<double>(e) / static_cast<double>(ceil_div(e, step) * step);
+    };
+    for (int d = stage.spatial; d < static_cast<int>(stage.axes.size()); ++d) {
+      if (stage.axes[static_cast<size_t>(d)].extent < 2 || stage.axes[static_cast<size_t>(d)].live >= 0) continue;
+      if (!plainly(d) || stride(kernel_, stage, words.buffer, words.indices, d, dot.width) != 1) continue;
+      for (int v = 0; v < stage.spatial; ++v) {
+        if (extent[static_cast<size_t>(v)] < 2 || !plainly(v)) continue;
+        if (std::any_of(words.indices.begin(), words.indices.end(), [&](const Index& e) { return e.uses(v); }))
+          continue;
+        const double score = filled(v, machine_.lanes) * filled(d, dot.width);
+        if (score > best_score) best = {v, d}, best_score = score;
+      }
+    }
+  }
+  return best;
+}
+
 int Sketch::vector_axis(int s, const std::vector<int64_t>& extent, bool* reduces) const {
   const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+  if (const int v = dot_axes(s, extent).first; v >= 0) {
+    if (reduces != nullptr) *reduces = false;
+    return v;
+  }
   int best = -1;
   double best_score = -1e9;
   for (int a = 0; a < static_cast<int>(stage.axes.size()); ++a) {
@@ -82,6 +123,8 @@ Sketch::Tile Sketch::choose_tile(int s, const std::vector<int64_t>& extent) {
   Tile tile;
   tile.vector_axis = vector_axis(s, extent, &tile.vector_reduces);
   if (tile.vector_axis < 0) return tile;
+  tile.dot_axis = dot_axes(s, extent).second;
+  if (tile.dot_axis >= 0) tile.dot = dot_operands(kernel_, stage).width;
   const int64_t vector_extent = ceil_div(extent[static_cast<size_t>(tile.vector_axis)], machine_.lanes);
   if (tile.vector_reduces || !stage.is_reduction()) {
     const auto legal = up_to({1, 2, 4}, std::max<int64_t>(1, vector_extent));
@@ -150,6 +193,7 @@ std::vector<Loop> Sketch::reduction_loops(int s, const Tile& tile, const std::st
   if (large.empty()) std::swap(small, large);
   std::vector<Loop> outer, middle, inner;
   for (int a : large) {
+    const int64_t one = a == tile.dot_axis ? tile.dot : 1;  // elements in a step
     // The inner block of a blocked operand stays together: (c/16, window, c).
     int64_t block = 0;
     for (const auto& node : stage.nodes) {
@@ -162,27 +206,30 @@ std::vector<Loop> Sketch::reduction_loops(int s, const Tile& tile, const std::st
     }
     const int64_t extent = stage.axes[static_cast<size_t>(a)].extent;
     if (ahead_ && block == 0) block = machine_.lanes;
+    block = ceil_div(block, one) * one;
     if (block > 1 && block < extent && (ahead_ || !small.empty())) outer.push_back({a, block, LoopKind::serial});
     if (a == large.back()) {
       // Copies beyond the end of what is live would have to be masked.
       const bool whole = stage.axes[static_cast<size_t>(a)].live < 0;
-      const auto legal = whole ? up_to({1, 2, 4, 8}, extent) : std::vector<int64_t>{1};
+      const auto legal = whole ? up_to({1, 2, 4, 8}, ceil_div(extent, one)) : std::vector<int64_t>{1};
       const int64_t unroll =
           choose_(name + ".unroll", legal,
-                  small.empty() && extent >= 4 && large.size() == 1 ? std::min<int64_t>(2, legal.back()) : 1);
+                  small.empty() && extent >= 4 * one && large.size() == 1 ? std::min<int64_t>(2, legal.back()) : 1);
       if (unroll > 1) {
-        if (unroll < extent) inner.push_back({a, unroll, LoopKind::serial});
-        inner.push_back({a, 1, LoopKind::unrolled});
+        if (unroll * one < extent) inner.push_back({a, unroll * one, LoopKind::serial});
+        inner.push_back({a, one, LoopKind::unrolled});
         continue;
       }
     }
-    inner.push_back({a, 1, LoopKind::serial});
+    inner.push_back({a, one, LoopKind::serial});
   }
+  auto step = [&](int a) { return a == tile.dot_axis ? tile.dot : 1; };
   const bool windows = !small.empty();
   if (windows) {
     const int64_t unrolled = choose_(name + ".window", {0, 1}, 1);
     for (size_t i = 0; i < small.size(); ++i)
-      middle.push_back({small[i], 1, unrolled != 0 && i + 1 == small.size() ? LoopKind::unrolled : LoopKind::serial});
+      middle.push_back(
+          {small[i], step(small[i]), unrolled != 0 && i + 1 == small.size() ? LoopKind::unrolled : LoopKind::serial});
   } else if (large.size() > 1 && inner.size() > 1) {
     // Windows alone (pooling, depthwise): the innermost is unrolled, so that neighbouring rows share their loads.
     bool all_small = true;
@@ -193,7 +240,8 @@ std::vector<Loop> Sketch::reduction_loops(int s, const Tile& tile, const std::st
       inner.clear();
       const int64_t unrolled = choose_(name + ".window", {0, 1}, 1);
       for (size_t i = 0; i < large.size(); ++i)
-        inner.push_back({large[i], 1, unrolled != 0 && i + 1 == large.size() ? LoopKind::unrolled : LoopKind::serial});
+        inner.push_back(
+            {large[i], step(large[i]), unrolled != 0 && i + 1 == large.size() ? LoopKind::unrolled : LoopKind::serial});
     }
   }
   std::vector<Loop> all = outer;
@@ -235,6 +283,7 @@ std::vector<Loop> Sketch::inner_loops(int s, const Tile& tile, const std::vector
     }
     result.push_back({tile.vector_axis, 1, LoopKind::vector});
   }
+  if (tile.dot_axis >= 0) result.push_back({tile.dot_axis, 1, LoopKind::dot});
   return result;
 }
 

@@ -130,6 +130,40 @@ TEST(Sketch, ScattersInVectorsAlongWhatTheIndicesDoNotKnow) {
       << print(elements, make_schedule(elements, machine));
 }
 
+TEST(Sketch, BytesAreMultipliedInWords) {
+  const Machine machine;
+  auto loops_of = [&](const Kernel& original) {
+    const auto kernel = normalised(original, machine);
+    return print(kernel, make_schedule(kernel, machine));
+  };
+  const auto gemm = loops_of(testing::dot_gemm(32, 96, 64, DType::u8, DType::i8));
+  EXPECT_NE(gemm.find("k/4:u"), std::string::npos) << gemm;
+  EXPECT_NE(gemm.find("n:v k:d\n"), std::string::npos) << gemm;
+  EXPECT_NE(gemm.find("(1,1,32)(0,1,4)\n"), std::string::npos) << gemm;  // the words of a vector's lanes lie together
+  const auto halves = loops_of(testing::dot_gemm(32, 96, 64, DType::bf16, DType::bf16));
+  EXPECT_NE(halves.find("(1,1,32)(0,1,2)\n"), std::string::npos) << halves;
+  // Pixels of a row lie together where channels do not.
+  testing::ConvShape stem{3, 32, 17, 17, 7, 2, 3};
+  stem.blocked_input = false;
+  EXPECT_NE(loops_of(testing::dot_convolution(stem)).find("fx:d\n"), std::string::npos);
+  EXPECT_NE(loops_of(testing::dot_convolution({32, 32, 14, 14, 3, 1, 1})).find("c:d\n"), std::string::npos);
+  EXPECT_EQ(loops_of(testing::gemm(32, 96, 64)).find(":d"), std::string::npos);
+}
+
+TEST(Legality, OfADotLoop) {
+  const auto kernel = testing::dot_gemm(8, 32, 16, DType::u8, DType::i8);
+  auto why = [](const Kernel& k, const char* text) { return why_illegal(k, parse_schedule(k, text)); };
+  EXPECT_EQ(why(kernel, "acc: m k/4 n/16 n:v k:d"), "");
+  EXPECT_EQ(why(kernel, "acc: m n k/4 k:d"), "");
+  auto rejects = [&](const Kernel& k, const char* text, const char* part) {
+    EXPECT_NE(why(k, text).find(part), std::string::npos) << part << " is not in: " << why(k, text);
+  };
+  rejects(kernel, "acc: m k/8 n/16 n:v k:d", "8 elements of axis k of stage acc are more than the 4 of a word");
+  rejects(kernel, "acc: m k/4 k:d n/16 n:v", "must be innermost");
+  rejects(kernel, "acc: k m/4 n/16 n:v m:d", "m is no reduction axis");
+  rejects(testing::gemm(8, 32, 16, false), "acc: m k/4 n/16 n:v k:d", "no sum of products");
+}
+
 TEST(Legality, OfAScatter) {
   const Machine machine;
   const auto kernel = testing::scatter(2, 5, 30, 8, Reduction::sum, true);

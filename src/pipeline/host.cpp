@@ -20,6 +20,8 @@ HostTarget host_target(const Request& request) {
     // 16 and up is Zen 4: its schedules differ from the generic level's (no fast gathers, 512-bit operations in two
     // halves).
     target.cpu.cpu = "x86-64-v4";
+    if (target.host.has("avx512_vnni")) target.cpu.extensions.push_back("avx512vnni");
+    if (target.host.has("avx512_bf16")) target.cpu.extensions.push_back("avx512bf16");
     if (target.host.vendor == "AuthenticAMD" && target.host.family >= 25) target.cpu.tune = "znver4";
   } else if (isa == "avx2") {
     target.cpu.cpu = "x86-64-v3";

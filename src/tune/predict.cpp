@@ -62,6 +62,10 @@ void walk(const std::vector<Loop>& loops, size_t count, const std::vector<int>& 
     const auto& loop = loops[i];
     auto& rest = root_left[static_cast<size_t>(loop.axis)];
     const int axis = own[static_cast<size_t>(loop.axis)];
+    if (loop.kind == LoopKind::dot) {  // a part of the instruction
+      left[static_cast<size_t>(axis)] = 1;
+      continue;
+    }
     nest.region.push_back(left);
     nest.loops.push_back({axis, std::max<int64_t>(1, (rest + loop.step - 1) / loop.step), loop.kind});
     rest = std::min(rest, loop.step);

@@ -3,6 +3,7 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <random>
 
@@ -15,7 +16,8 @@
 
 namespace rooftune::testing {
 
-/// Normal numbers; integers are indices, some of them outside of what they index.
+/// Normal numbers; integers of 64 bits are indices, some of them outside of what they index; bytes are of the whole range,
+/// its ends often.
 inline std::vector<ir::Tensor> random_tensors(const kernel::Kernel& kernel, std::mt19937& random) {
   std::normal_distribution<float> normal;
   std::vector<ir::Tensor> tensors(kernel.buffers.size());
@@ -24,8 +26,16 @@ inline std::vector<ir::Tensor> random_tensors(const kernel::Kernel& kernel, std:
     if (buffer.role != kernel::Role::input && buffer.role != kernel::Role::constant) continue;
     tensors[i] = ir::Tensor(buffer.dtype, buffer.shape);
     for (int64_t e = 0; e < tensors[i].size(); ++e) {
-      if (buffer.dtype == ir::DType::i64) tensors[i].data<int64_t>()[e] = static_cast<int64_t>(random() % 12) - 2;
-      else tensors[i].data<float>()[e] = normal(random);
+      switch (buffer.dtype) {
+        case ir::DType::i64: tensors[i].data<int64_t>()[e] = static_cast<int64_t>(random() % 12) - 2; break;
+        case ir::DType::i8:
+        case ir::DType::u8: {
+          constexpr std::array<uint8_t, 4> kEnds = {0, 0x7f, 0x80, 0xff};
+          tensors[i].raw()[e] = random() % 4 == 0 ? kEnds[random() % 4] : static_cast<uint8_t>(random());
+          break;
+        }
+        default: tensors[i].set_double(e, normal(random));
+      }
     }
   }
   return tensors;
@@ -34,9 +44,9 @@ inline std::vector<ir::Tensor> random_tensors(const kernel::Kernel& kernel, std:
 inline double relative_error(const ir::Tensor& got, const ir::Tensor& expected) {
   double difference = 0, norm = 0;
   for (int64_t i = 0; i < got.size(); ++i) {
-    const double d = static_cast<double>(got.data<float>()[i]) - expected.data<float>()[i];
+    const double d = got.as_double(i) - expected.as_double(i);
     difference += d * d;
-    norm += static_cast<double>(expected.data<float>()[i]) * expected.data<float>()[i];
+    norm += expected.as_double(i) * expected.as_double(i);
     if (std::isnan(d)) return INFINITY;
   }
   return std::sqrt(difference / std::max(norm, 1e-30));
@@ -52,9 +62,9 @@ inline kernel::Machine machine_of(const codegen::CpuTarget& target) {
 
 /// Checks the analytical schedule and `samples` random ones against the interpreter.
 inline void check_codegen(codegen::Codegen& codegen, const kernel::Kernel& original, int samples,
-                          const std::string& algorithm = "direct") {
+                          const std::string& algorithm = "direct", const codegen::CpuTarget& target = host_target()) {
   std::mt19937 random(std::random_device{}());
-  const kernel::Machine machine = machine_of(host_target());
+  const kernel::Machine machine = machine_of(target);
   auto tensors = random_tensors(original, random);
   const auto expected = interpret(original, tensors);
   std::optional<kernel::Kernel> rewritten;
@@ -75,7 +85,10 @@ inline void check_codegen(codegen::Codegen& codegen, const kernel::Kernel& origi
     runner.run();  // nothing of the first run may linger
     const auto got = runner.outputs();
     ASSERT_EQ(got.size(), expected.size());
-    for (size_t o = 0; o < got.size(); ++o) EXPECT_LT(relative_error(got[o], expected[o]), 3e-6) << text;
+    for (size_t o = 0; o < got.size(); ++o) {
+      const double error = relative_error(got[o], expected[o]);
+      EXPECT_LE(error, ir::is_float(got[o].dtype()) ? 3e-6 : 0) << text;
+    }
   }
 }
 

@@ -15,6 +15,8 @@ codegen::CpuTarget host_target() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
     target.cpu = "x86-64-v4";
+    if (__builtin_cpu_supports("avx512vnni")) target.extensions.push_back("avx512vnni");
+    if (__builtin_cpu_supports("avx512bf16")) target.extensions.push_back("avx512bf16");
     target.tune = "znver4";
   } else {
     target.cpu = "x86-64-v3";

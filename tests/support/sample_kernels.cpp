@@ -40,6 +40,52 @@ Kernel gemm(int64_t m, int64_t n, int64_t k, bool bias_relu) {
   return kernel;
 }
 
+namespace {
+
+int widened(StageBuilder& b, int load) {
+  return b.cast(load, b.type_of(load) == DType::bf16 ? DType::f32 : DType::i32);
+}
+
+DType sum_type(DType x) { return x == DType::bf16 ? DType::f32 : DType::i32; }
+
+}  // namespace
+
+Kernel dot_gemm(int64_t m, int64_t n, int64_t k, DType x_type, DType w_type, bool transposed) {
+  Kernel kernel;
+  kernel.name = "dot_gemm";
+  const int x = kernel.add_buffer("x", x_type, {m, k}, Role::input);
+  const int w = kernel.add_buffer("w", w_type, transposed ? std::vector<int64_t>{n, k} : std::vector<int64_t>{k, n},
+                                  Role::constant);
+  StageBuilder acc(kernel, "acc", {{"m", m}, {"n", n}}, {{"k", k}});
+  const int left = widened(acc, acc.load(x, {v(0), v(2)}));
+  const int right =
+      widened(acc, acc.load(w, transposed ? std::vector<Index>{v(1), v(2)} : std::vector<Index>{v(2), v(1)}));
+  acc.finish(acc.mul(left, right), Reduction::sum, kernel.add_buffer("y", sum_type(x_type), {m, n}, Role::output));
+  return kernel;
+}
+
+Kernel dot_convolution(const ConvShape& s, DType x_type, DType w_type) {
+  Kernel kernel = convolution(s);
+  kernel.name = "dot_convolution";
+  kernel.stages.resize(1);
+  kernel.buffers.resize(4);  // x, w, b, acc
+  auto& stage = kernel.stages[0];
+  kernel.buffers[0].dtype = x_type;
+  kernel.buffers[1].dtype = w_type;
+  kernel.buffers[static_cast<size_t>(stage.buffer)].dtype = sum_type(x_type);
+  kernel.buffers[static_cast<size_t>(stage.buffer)].role = Role::output;
+  std::vector<ExprNode> nodes;
+  for (ExprNode node : stage.nodes) {
+    if (node.op != Op::load) continue;
+    node.type = kernel.buffers[static_cast<size_t>(node.buffer)].dtype;
+    nodes.push_back(node);
+    nodes.push_back({Op::cast, sum_type(x_type), static_cast<int>(nodes.size()) - 1});
+  }
+  nodes.push_back({Op::mul, sum_type(x_type), 1, 3});
+  stage.nodes = std::move(nodes);
+  return kernel;
+}
+
 Kernel batched_gemm(int64_t batch, int64_t m, int64_t n, int64_t k, bool transposed) {
   Kernel kernel;
   kernel.name = "batched_gemm";

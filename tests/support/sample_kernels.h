@@ -19,6 +19,9 @@ struct ConvShape {
 };
 /// Convolution + bias + ReLU (+ residual).
 kernel::Kernel convolution(const ConvShape& shape, bool residual = false);
+/// Products that a processor sums in words of 32 bits: x (u8 or i8) with w (i8 or u8) to i32, bf16 with bf16 to f32.
+kernel::Kernel dot_gemm(int64_t m, int64_t n, int64_t k, ir::DType x, ir::DType w, bool transposed = false);
+kernel::Kernel dot_convolution(const ConvShape& shape, ir::DType x = ir::DType::u8, ir::DType w = ir::DType::i8);
 /// Transposed convolution whose windows neither overlap nor leave gaps (stride = window), with bias.
 kernel::Kernel transposed_convolution(int64_t channels, int64_t outputs, int64_t size, int64_t window, int64_t block);
 /// Inverted residual block: 1 x 1 expansion to `hidden` channels, depthwise 3 x 3, projection back, residual; ReLU6

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -127,6 +128,12 @@ class CpuCodegen : public Codegen {
     const auto machine = make_machine();
     CodeObject result;
     result.target = target_.name();
+    for (const auto& extension : target_.extensions)
+      if (std::any_of(jobs.begin(), jobs.end(), [&](const Job& job) {
+            const auto used = used_extensions(*job.kernel, target_);
+            return std::find(used.begin(), used.end(), extension) != used.end();
+          }))
+        result.target += fmt::format("+{}", extension);
     auto module = build(context, *machine, jobs, &result.kernels);
     llvm::SmallVector<char, 0> object;
     llvm::raw_svector_ostream stream(object);

@@ -24,6 +24,7 @@ Emitter::Emitter(llvm::Module& module, const kernel::Kernel& kernel, const kerne
       kernel_(kernel),
       schedule_(schedule),
       target_(target),
+      extensions_(used_extensions(kernel, target)),
       prefix_(std::move(prefix)) {
   llvm::MDNode* root = llvm::MDNode::get(context_, {llvm::MDString::get(context_, prefix_)});
   for (const auto& p : kernel_.parameters) variables_.add_parameter({p.min(), p.max()});
@@ -67,7 +68,7 @@ void Emitter::plan_storage() {
       continue;
     }
     if (kernel_.buffers[out].role != kernel::Role::temporary) continue;
-    if (!plan.layout.axes().empty()) result_.layouts[out] = fit_layout(plan.layout, kernel_.buffers[out].shape);
+    if (!plan.layout.axes().empty()) result_.layouts[out] = kernel::fitted(plan.layout, kernel_.buffers[out].shape);
     // A root stage that reads nothing but constants (or what came of them) is computed once.
     bool constant = !needs_parameters(static_cast<int>(s));
     for (const auto& node : stage.nodes)
@@ -121,7 +122,9 @@ Phase Emitter::emit_phase(int stage, const std::string& symbol) {
   function_->addFnAttr(llvm::Attribute::NoUnwind);
   function_->addFnAttr("target-cpu", target_.cpu);
   if (!target_.tune.empty()) function_->addFnAttr("tune-cpu", target_.tune);
-  function_->addFnAttr("target-features", target_.features);
+  std::string features = target_.features;
+  for (const auto& extension : extensions_) features += fmt::format("{}+{}", features.empty() ? "" : ",", extension);
+  function_->addFnAttr("target-features", features);
   function_->addFnAttr("prefer-vector-width", std::to_string(target_.vector_bits));
   function_->addFnAttr("min-legal-vector-width", std::to_string(target_.vector_bits));
   for (unsigned i : {1u, 2u}) function_->addParamAttr(i, llvm::Attribute::NoAlias);
@@ -268,7 +271,7 @@ Place Emitter::make_local(int s, const Region& region) {
   const auto& plan = schedule_.stages[static_cast<size_t>(s)];
   const auto& buffer = kernel_.buffers[static_cast<size_t>(stage.buffer)];
   Place place;
-  place.layout = fit_layout(plan.layout, region.extent);
+  place.layout = kernel::fitted(plan.layout, region.extent);
   place.shape = region.extent;
   place.base = region.base;
   if (plan.slide_axis >= 0) {

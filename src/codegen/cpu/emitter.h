@@ -17,15 +17,18 @@
 #include <llvm/IR/LLVMContext.h>
 #include <llvm/IR/Module.h>
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "codegen/code_object.h"
 #include "codegen/codegen.h"
 #include "codegen/cpu/regions.h"
+#include "kernel/analysis.h"
 
 namespace rooftune::codegen {
 
@@ -53,6 +56,8 @@ struct Nest {
   std::vector<Index> conditions;  // not proven yet
   int lanes = 1;                  // of the vector loop entered, else 1
   int lane_limit = 1;             // lanes from here on are beyond the end
+  kernel::DotOperands dot;        // within a dot loop: what it multiplies …
+  int dot_limit = 1;              // … and how many elements of the word there are
   enum class Mode : uint8_t { compute, clear, load_local, clear_local, store_local } mode = Mode::compute;
   llvm::Value* local = nullptr;
   int local_lanes = 1;  // width of its vectors
@@ -60,6 +65,9 @@ struct Nest {
   std::vector<int64_t> local_stride;  // per spatial axis, in elements
   std::vector<Index> target;          // of one that scatters, from where it is known: its out_indices that are data
 };
+
+/// Those of the target's extensions that the kernel's code uses.
+std::vector<std::string> used_extensions(const kernel::Kernel& kernel, const CpuTarget& target);
 
 class Emitter {
  public:
@@ -87,6 +95,7 @@ class Emitter {
   void live_loop(const Nest& nest, size_t level);
   void counted_loop(const Nest& nest, size_t level, llvm::Value* count, int64_t most);
   void vector_loop(Nest nest, size_t level);
+  void dot_loop(Nest nest, size_t level);
   void iteration(Nest nest, size_t level, const Index& corner, int64_t extent, bool first_iteration);
   void accumulate(const Nest& nest, size_t level, bool cleared);
   size_t target_level(const Nest& nest) const;
@@ -116,11 +125,26 @@ class Emitter {
   llvm::Value* integer_division(bool remainder, bool is_signed, llvm::Value* a, llvm::Value* b);
   Lanes arithmetic(const kernel::ExprNode& node, ir::DType operand_type, Lanes a, Lanes b, Lanes c);
   Lanes cast(Lanes a, ir::DType from, ir::DType to);
+  Lanes nearest(Lanes a);
   llvm::Value* combine(kernel::Reduction reduction, ir::DType type, llvm::Value* accumulator, llvm::Value* value);
   llvm::Value* reduce_lanes(kernel::Reduction reduction, ir::DType type, llvm::Value* vector);
   llvm::Value* condition_mask(const Nest& nest,
-                              const std::vector<Index>& conditions);  // null: all true; i1 or <lanes x i1>
+                              const std::vector<Index>& conditions);    // null: all true; i1 or <lanes x i1>
+  llvm::Value* both(const Nest& nest, llvm::Value* a, llvm::Value* b);  // of two masks; null: all true
   llvm::Value* local_pointer(const Nest& nest, ir::DType type);
+
+  // --- dot.cpp: sums of products in words
+  void dot_leaf(const Nest& nest, llvm::Value* mask, const std::vector<Index>& of_elements);
+  bool ends_in_zeros(const Nest& nest, const kernel::ExprNode& node) const;
+  llvm::Value* dot_word(const Nest& nest, llvm::Value* mask, const kernel::ExprNode& node,
+                        const std::vector<Index>& of_elements, bool beyond);
+  llvm::Value* words(const Nest& nest, int buffer, const Index& start, int lanes, llvm::Value* mask, bool vector_mask,
+                     llvm::Value* otherwise);
+  llvm::Value* dot_bytes(llvm::Value* x, DType x_type, llvm::Value* y, DType y_type, llvm::Value* accumulator);
+  llvm::Value* dot_halves(llvm::Value* x, llvm::Value* y, llvm::Value* accumulator);
+  bool has_extension(std::string_view name) const {
+    return std::find(extensions_.begin(), extensions_.end(), name) != extensions_.end();
+  }
 
   // --- memory.cpp: addresses, loads, stores, types
   Lanes load(int buffer, const std::vector<Index>& index, int lanes, llvm::Value* mask, double otherwise);
@@ -147,6 +171,7 @@ class Emitter {
   const kernel::Kernel& kernel_;
   const kernel::Schedule& schedule_;
   const CpuTarget& target_;
+  std::vector<std::string> extensions_;
   std::string prefix_;
   CompiledKernel result_;
 

@@ -66,6 +66,85 @@ TEST(Emitter, Convolution) {
   check(testing::convolution(s));
 }
 
+/// This machine, without what it has beyond its level, and the level before that.
+std::vector<codegen::CpuTarget> targets() {
+  std::vector<codegen::CpuTarget> all = {testing::host_target()};
+  if (!all[0].extensions.empty()) {
+    all.push_back(all[0]);
+    all.back().extensions.clear();
+  }
+  if (all[0].vector_bits == 512) {
+    all.emplace_back();
+    all.back().cpu = "x86-64-v3";
+    all.back().vector_bits = 256;
+    all.back().vector_registers = 16;
+  }
+  return all;
+}
+
+void check_everywhere(const Kernel& kernel, int samples = 3) {
+  for (const auto& target : targets())
+    testing::check_codegen(*codegen::cpu_codegen(target), kernel, samples, "direct", target);
+}
+
+TEST(Emitter, DotProductsOfBytes) {
+  for (DType x : {DType::u8, DType::i8})
+    for (DType w : {DType::i8, DType::u8}) {
+      check_everywhere(testing::dot_gemm(32, 96, 64, x, w));
+      check_everywhere(testing::dot_gemm(7, 50, 33, x, w));
+      check_everywhere(testing::dot_gemm(5, 17, 3, x, w, true));
+    }
+  check_everywhere(testing::dot_gemm(1, 100, 130, DType::u8, DType::i8));
+  check_everywhere(testing::dot_gemm(13, 5, 9, DType::u8, DType::i8, true));
+  check_everywhere(testing::dot_gemm(3, 3, 2, DType::u8, DType::i8));
+}
+
+TEST(Emitter, DotProductsOfHalves) {
+  check_everywhere(testing::dot_gemm(32, 96, 64, DType::bf16, DType::bf16));
+  check_everywhere(testing::dot_gemm(7, 50, 33, DType::bf16, DType::bf16));
+  check_everywhere(testing::dot_convolution({16, 48, 9, 11, 3, 1, 1}, DType::bf16, DType::bf16));
+}
+
+TEST(Emitter, ConvolutionOfBytes) {
+  testing::ConvShape s;
+  s = {32, 32, 14, 14, 3, 1, 1};
+  check_everywhere(testing::dot_convolution(s));
+  s = {24, 48, 9, 11, 1, 1, 0};
+  check_everywhere(testing::dot_convolution(s));
+  s = {18, 40, 15, 13, 3, 2, 1};
+  check_everywhere(testing::dot_convolution(s));
+  s = {3, 32, 17, 17, 7, 2, 3};  // words along a row of pixels
+  s.blocked_input = false;
+  check_everywhere(testing::dot_convolution(s));
+  s = {40, 40, 13, 13, 3, 2, 1, true};
+  check_everywhere(testing::dot_convolution(s));
+}
+
+TEST(Emitter, DotProductsAreOneInstruction) {
+  codegen::CpuTarget target = testing::host_target();
+  target.cpu = "x86-64-v4";
+  target.vector_bits = 512;
+  target.vector_registers = 32;
+  target.extensions = {"avx512vnni", "avx512bf16"};
+  const Machine machine = machine_of(target);
+  auto code_of = [&](Kernel kernel) {
+    normalise(kernel, machine);
+    const Schedule schedule = make_schedule(kernel, machine);
+    return codegen::cpu_codegen(target)->dump({&kernel, &schedule}, "asm");
+  };
+  const auto bytes = code_of(testing::dot_gemm(32, 96, 64, DType::u8, DType::i8));
+  EXPECT_NE(bytes.find("vpdpbusd"), std::string::npos);
+  EXPECT_NE(code_of(testing::dot_gemm(32, 96, 64, DType::bf16, DType::bf16)).find("vdpbf16ps"), std::string::npos);
+  // Code that has no use for an extension runs without it.
+  auto needs = [&](Kernel kernel) {
+    normalise(kernel, machine);
+    const Schedule schedule = make_schedule(kernel, machine);
+    return codegen::cpu_codegen(target)->compile({{&kernel, &schedule}}).target;
+  };
+  EXPECT_EQ(needs(testing::gemm(32, 96, 64)), "x86_64-avx512");
+  EXPECT_EQ(needs(testing::dot_gemm(32, 96, 64, DType::u8, DType::i8)), "x86_64-avx512+avx512vnni");
+}
+
 TEST(Emitter, Winograd) {
   for (const std::string algorithm : {"winograd2", "winograd4"}) {
     check(testing::convolution({16, 32, 12, 12, 3, 1, 1}), 4, algorithm);

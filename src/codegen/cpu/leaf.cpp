@@ -12,12 +12,7 @@ using kernel::Reduction;
 
 llvm::Value* Emitter::condition_mask(const Nest& nest, const std::vector<Index>& conditions) {
   llvm::Value* mask = nullptr;
-  auto add = [&](llvm::Value* m) {
-    if (mask == nullptr) mask = m;
-    else
-      mask = b_.CreateAnd(splat({mask, mask->getType()->isVectorTy() ? nest.lanes : 1}, nest.lanes),
-                          splat({m, m->getType()->isVectorTy() ? nest.lanes : 1}, nest.lanes));
-  };
+  auto add = [&](llvm::Value* m) { mask = both(nest, mask, m); };
   for (const auto& condition : conditions) {
     const Index e = current(nest, condition);
     const auto range = e.range(variables_.range_of());
@@ -30,6 +25,15 @@ llvm::Value* Emitter::condition_mask(const Nest& nest, const std::vector<Index>&
     }
   }
   return mask;
+}
+
+llvm::Value* Emitter::both(const Nest& nest, llvm::Value* a, llvm::Value* b) {
+  if (a == nullptr || b == nullptr) return a == nullptr ? b : a;
+  const bool vector = a->getType()->isVectorTy() || b->getType()->isVectorTy();
+  auto wide = [&](llvm::Value* m) {
+    return splat({m, m->getType()->isVectorTy() ? nest.lanes : 1}, vector ? nest.lanes : 1);
+  };
+  return b_.CreateAnd(wide(a), wide(b));
 }
 
 llvm::Value* Emitter::local_pointer(const Nest& nest, ir::DType type) {
@@ -46,17 +50,19 @@ void Emitter::leaf(const Nest& nest) {
   const size_t entered = nest.mode == Nest::Mode::compute ? s.axes.size() : static_cast<size_t>(s.spatial);
   for (size_t a = 0; a < entered; ++a)
     RT_CHECK(nest.extent[a] == 1, "no loop covers axis {} of stage {}", s.axes[a].name, s.name);
-  llvm::Value* mask = condition_mask(nest, nest.conditions);
+  std::vector<Index> conditions, of_elements;  // those of a dot loop that differ within a word
+  for (const auto& condition : nest.conditions)
+    (current(nest, condition).uses(Variables::kDot) ? of_elements : conditions).push_back(condition);
+  llvm::Value* mask = condition_mask(nest, conditions);
   if (nest.lane_limit < nest.lanes) {  // a remainder narrower than the vector
     std::vector<llvm::Constant*> bits;
     for (int i = 0; i < nest.lanes; ++i) bits.push_back(b_.getInt1(i < nest.lane_limit));
     llvm::Value* limit = llvm::ConstantVector::get(bits);
-    mask = mask == nullptr
-               ? limit
-               : b_.CreateAnd(splat({mask, mask->getType()->isVectorTy() ? nest.lanes : 1}, nest.lanes), limit);
+    mask = both(nest, mask, limit);
   }
   if (nest.mode != Nest::Mode::compute) return local_leaf(nest, mask);
   if (s.scatters) return scatter_leaf(nest, mask);
+  if (nest.dot.width > 0) return dot_leaf(nest, mask, of_elements);
   const DType type = kernel_.buffers[static_cast<size_t>(s.buffer)].dtype;
   std::vector<Lanes> done(s.nodes.size());
   const int root = static_cast<int>(s.nodes.size()) - 1;
@@ -197,6 +203,11 @@ Lanes Emitter::evaluate(const Nest& nest, llvm::Value* mask, int n, std::vector<
       break;
     }
     case Op::cast:
+      if (const auto& rounded = s.nodes[static_cast<size_t>(node.a)];
+          node.type == DType::i32 && rounded.op == Op::round && rounded.type == DType::f32) {
+        result = nearest(evaluate(nest, mask, rounded.a, done));
+        break;
+      }
       result = cast(evaluate(nest, mask, node.a, done), s.nodes[static_cast<size_t>(node.a)].type, node.type);
       break;
     default: {
@@ -230,12 +241,7 @@ Lanes Emitter::evaluate_load(const Nest& nest, llvm::Value* mask, const kernel::
                           variables_.range_of()));
   }
   if (llvm::Value* inside = condition_mask(nest, node.where)) {
-    if (mask != nullptr) {
-      const int lanes = inside->getType()->isVectorTy() || mask->getType()->isVectorTy() ? nest.lanes : 1;
-      inside = b_.CreateAnd(splat({inside, inside->getType()->isVectorTy() ? lanes : 1}, lanes),
-                            splat({mask, mask->getType()->isVectorTy() ? lanes : 1}, lanes));
-    }
-    mask = inside;
+    mask = both(nest, mask, inside);
   }
   return load(node.buffer, at, nest.lanes, mask, node.value);
 }
@@ -321,6 +327,23 @@ Lanes Emitter::arithmetic(const kernel::ExprNode& node, ir::DType type, Lanes x,
   }
   b_.clearFastMathFlags();
   return {v, lanes};
+}
+
+/// f32 to the nearest i32 (of two the even one): for whole vectors that is one instruction.
+Lanes Emitter::nearest(Lanes a) {
+  auto* integers = llvm_type(DType::i32, a.lanes);
+  switch (a.lanes * 32 <= target_.vector_bits ? a.lanes : 0) {
+    case 16:
+      return {
+          b_.CreateIntrinsic(llvm::Intrinsic::x86_avx512_mask_cvtps2dq_512, {},
+                             {a.value, llvm::Constant::getNullValue(integers), b_.getInt16(0xffff), b_.getInt32(4)}),
+          16};
+    case 8: return {b_.CreateIntrinsic(llvm::Intrinsic::x86_avx_cvt_ps2dq_256, {}, {a.value}), 8};
+    case 4: return {b_.CreateIntrinsic(llvm::Intrinsic::x86_sse2_cvtps2dq, {}, {a.value}), 4};
+    default:
+      auto* rounded = b_.CreateIntrinsic(llvm::Intrinsic::roundeven, {a.value->getType()}, {a.value});
+      return {b_.CreateFPToSI(rounded, integers), a.lanes};
+  }
 }
 
 Lanes Emitter::cast(Lanes a, ir::DType from, ir::DType to) {

@@ -15,7 +15,9 @@ namespace {
 
 bool is_spatial(const kernel::Stage& stage, const kernel::Loop& loop) { return loop.axis < stage.spatial; }
 
-bool unrolled(const kernel::Loop& loop) { return loop.kind == LoopKind::unrolled || loop.kind == LoopKind::vector; }
+bool unrolled(const kernel::Loop& loop) {
+  return loop.kind == LoopKind::unrolled || loop.kind == LoopKind::vector || loop.kind == LoopKind::dot;
+}
 
 /// The first reduction loop.
 size_t first_reduction(const kernel::Stage& stage, const std::vector<kernel::Loop>& loops) {
@@ -92,7 +94,7 @@ kernel::Range Emitter::range_now(const Nest& nest, const Index& index, bool* dep
     variables_.set_range(offset_variables_[a], {0, nest.extent[a] - 1});
     return nest.base[a] + Index::variable(offset_variables_[a]);
   });
-  if (depends_on_rest != nullptr) *depends_on_rest = rest || e.uses(Variables::kLane);
+  if (depends_on_rest != nullptr) *depends_on_rest = rest || e.uses(Variables::kLane) || e.uses(Variables::kDot);
   return simplify(e, variables_.range_of()).range(variables_.range_of());
 }
 
@@ -236,6 +238,7 @@ void Emitter::walk_loop(const Nest& nest, size_t level) {
   switch (loop.kind) {
     case LoopKind::parallel: return parallel_loop(nest, level);
     case LoopKind::vector: return vector_loop(nest, level);
+    case LoopKind::dot: return dot_loop(nest, level);
     case LoopKind::unrolled:
       for (int64_t i = 0; i < full; ++i)
         iteration(nest, level, nest.base[axis] + Index(i * loop.step), loop.step, i == 0);

@@ -90,18 +90,4 @@ void add_reads(const kernel::Kernel& kernel, const kernel::Stage& stage, const R
   }
 }
 
-kernel::Layout fit_layout(const kernel::Layout& pattern, const std::vector<int64_t>& extent) {
-  if (pattern.axes().empty()) return kernel::Layout::row_major(extent);
-  auto axes = pattern.axes();
-  for (auto& axis : axes) {
-    int64_t outer = 0;  // the next larger divisor of the same dim
-    for (const auto& other : axes)
-      if (other.dim == axis.dim && other.divisor > axis.divisor && (outer == 0 || other.divisor < outer))
-        outer = other.divisor;
-    const int64_t whole = extent[static_cast<size_t>(axis.dim)];
-    axis.extent = outer > 0 ? outer / axis.divisor : (whole + axis.divisor - 1) / axis.divisor;
-  }
-  return kernel::Layout(axes);
-}
-
 }  // namespace rooftune::codegen

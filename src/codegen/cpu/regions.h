@@ -21,7 +21,8 @@ struct Region {
 class Variables {
  public:
   static constexpr int kLane = 0;  // the position within a vector
-  Variables() { ranges_.push_back({0, 0}); }
+  static constexpr int kDot = 1;   // the position within a word of a dot loop
+  Variables() : ranges_(2) {}
   /// The kernel's parameters are variables here, too: which one, of kParameterVariable + p.
   int of_parameter(int variable) const {
     return parameters_[static_cast<size_t>(variable - kernel::kParameterVariable)];
@@ -46,8 +47,5 @@ class Variables {
 /// are not a linear function of the loop variables are taken whole.
 void add_reads(const kernel::Kernel& kernel, const kernel::Stage& stage, const Region& axes, int buffer,
                Variables& variables, Region& needed);
-
-/// The local layout of a region of a buffer: `pattern` (dims and divisors only; rank 0: row-major) fitted to `extent`.
-kernel::Layout fit_layout(const kernel::Layout& pattern, const std::vector<int64_t>& extent);
 
 }  // namespace rooftune::codegen
