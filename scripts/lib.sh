@@ -81,6 +81,9 @@ run_lint() {  # RESULTS
 run_ctest() {  # PRESET RESULTS [CTEST ARGUMENT…]
   local preset=$1 results=$2; shift 2
   mkdir -p "$results/gtest-$preset"
+  local packages
+  mapfile -t packages < <(grep -v '^#' scripts/packages-test.txt)
+  install_packages "${packages[@]}"
   GTEST_OUTPUT="xml:$root/$results/gtest-$preset/" \
     ctest --test-dir "build/$preset" --output-on-failure --output-junit "$root/$results/ctest-$preset.xml" "$@" >&2 || true
   [[ -f $results/ctest-$preset.xml ]] || echo "failed ctest-$preset" >>"$results/checks.txt"

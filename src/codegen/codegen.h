@@ -22,7 +22,12 @@ struct CpuTarget {
   std::vector<std::string> extensions;
   int vector_bits = 512;
   int vector_registers = 32;
-  std::string name() const { return vector_bits >= 512 ? "x86_64-avx512" : "x86_64-avx2"; }
+  bool arm() const { return triple.starts_with("aarch64"); }
+  /// "x86_64-avx512", "x86_64-avx2", "aarch64-neon", "aarch64-sve256" (vectors of exactly that many bits).
+  std::string name() const {
+    if (arm()) return vector_bits == 128 ? "aarch64-neon" : "aarch64-sve" + std::to_string(vector_bits);
+    return vector_bits >= 512 ? "x86_64-avx512" : "x86_64-avx2";
+  }
 };
 
 struct Job {

@@ -5,6 +5,10 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#include <sys/prctl.h>
+#endif
 
 #include <cerrno>
 #include <cstdlib>
@@ -37,7 +41,13 @@ bool processor_has(const std::string& feature) {
 }
 constexpr const char* kArchitecture = "x86_64";
 #elif defined(__aarch64__)
-bool processor_has(const std::string&) { return true; }
+bool processor_has(const std::string& feature) {
+  if (feature == "neon") return true;
+  // "sve256": code for vectors of that size runs on no other.
+  if (!feature.starts_with("sve") || (getauxval(AT_HWCAP) & HWCAP_SVE) == 0) return false;
+  const int bytes = prctl(PR_SVE_GET_VL);
+  return bytes > 0 && feature == "sve" + std::to_string(8 * (bytes & PR_SVE_VL_LEN_MASK));
+}
 constexpr const char* kArchitecture = "aarch64";
 #endif
 

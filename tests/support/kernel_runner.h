@@ -1,5 +1,6 @@
 // Runs one scheduled kernel outside of any model: compiles it, packs its operands, runs its phases. For tests and for
-// the kernel benchmark.
+// the kernel benchmark. Code for Arm runs in an emulator (qemu-aarch64-static, with what aarch64-linux-gnu-gcc makes of
+// arm_runner.c).
 #pragma once
 #include <memory>
 #include <vector>
@@ -23,6 +24,8 @@ class KernelRunner {
   std::vector<ir::Tensor> outputs() const;  // row-major, in buffer order
 
  private:
+  void load(const std::vector<uint8_t>& elf);
+  void emulate();
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

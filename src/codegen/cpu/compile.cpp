@@ -111,6 +111,10 @@ class CpuCodegen : public Codegen {
       LLVMInitializeX86Target();
       LLVMInitializeX86TargetMC();
       LLVMInitializeX86AsmPrinter();
+      LLVMInitializeAArch64TargetInfo();
+      LLVMInitializeAArch64Target();
+      LLVMInitializeAArch64TargetMC();
+      LLVMInitializeAArch64AsmPrinter();
       // The schedule has chosen register tiles that just fit, and the emitter writes their loads where they are needed:
       // LLVM's schedulers would hoist them and spill accumulators (a quarter of the speed of a 14 x 2 tile on Zen 5).
       std::vector<const char*> options = {"rooftune", "-enable-misched=false", "-pre-RA-sched=source"};

@@ -193,7 +193,7 @@ llvm::Value* Emitter::dot_bytes(llvm::Value* x, DType x_type, llvm::Value* y, DT
                                : llvm::Intrinsic::x86_avx512_vpdpbusd_128;
       return b_.CreateIntrinsic(id, {}, {part(accumulator), part(x), part(y)});
     });
-  if (lanes >= 4)  // bytes 0 and 2, then 1 and 3, as pairs of 16 bits
+  if (lanes >= 4 && !target_.arm())  // bytes 0 and 2, then 1 and 3, as pairs of 16 bits
     return by_parts(b_, accumulator, lanes, most, [&](auto part) -> llvm::Value* {
       const int n = std::min(lanes, most);
       const auto id = n == 16  ? llvm::Intrinsic::x86_avx512_pmaddw_d_512

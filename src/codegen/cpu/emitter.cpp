@@ -127,6 +127,10 @@ Phase Emitter::emit_phase(int stage, const std::string& symbol) {
   function_->addFnAttr("target-features", features);
   function_->addFnAttr("prefer-vector-width", std::to_string(target_.vector_bits));
   function_->addFnAttr("min-legal-vector-width", std::to_string(target_.vector_bits));
+  if (target_.arm() && target_.vector_bits > 128) {  // scalable registers, of which we know the size
+    const auto granules = static_cast<unsigned>(target_.vector_bits / 128);
+    function_->addFnAttr(llvm::Attribute::getWithVScaleRangeArgs(context_, granules, granules));
+  }
   for (unsigned i : {1u, 2u}) function_->addParamAttr(i, llvm::Attribute::NoAlias);
   loaded_.clear();
   pointers_.clear();

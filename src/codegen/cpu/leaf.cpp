@@ -332,7 +332,7 @@ Lanes Emitter::arithmetic(const kernel::ExprNode& node, ir::DType type, Lanes x,
 /// f32 to the nearest i32 (of two the even one): for whole vectors that is one instruction.
 Lanes Emitter::nearest(Lanes a) {
   auto* integers = llvm_type(DType::i32, a.lanes);
-  switch (a.lanes * 32 <= target_.vector_bits ? a.lanes : 0) {
+  switch (a.lanes * 32 <= target_.vector_bits && !target_.arm() ? a.lanes : 0) {
     case 16:
       return {
           b_.CreateIntrinsic(llvm::Intrinsic::x86_avx512_mask_cvtps2dq_512, {},

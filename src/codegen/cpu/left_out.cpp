@@ -7,6 +7,10 @@
 #define LLVMInitializeX86Target left_out_Target
 #define LLVMInitializeX86TargetMC left_out_TargetMC
 #define LLVMInitializeX86AsmPrinter left_out_AsmPrinter
+#define LLVMInitializeAArch64TargetInfo left_out_arm_TargetInfo
+#define LLVMInitializeAArch64Target left_out_arm_Target
+#define LLVMInitializeAArch64TargetMC left_out_arm_TargetMC
+#define LLVMInitializeAArch64AsmPrinter left_out_arm_AsmPrinter
 
 extern "C" {
 #define LLVM_TARGET(name)                    \
