@@ -67,6 +67,7 @@ def _command(name, does, *positional):
 analyze = _command("analyze", "Estimates latency, throughput, memory and energy on a target.", "model")
 bench = _command("bench", "Measures a model side by side on several engines.", "model")
 characterize = _command("characterize", "Workload facts of a model, without running it.", "model")
+database = _command("database", "Shows, exports or imports the tuning database.", "action")
 doctor = _command("doctor", "What this machine offers.")
 import_model = _command("import", "Normalises a model into a package.", "model")
 optimize = _command("optimize", "Makes a model fast, verifies it, and reports.", "model")

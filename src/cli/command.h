@@ -48,5 +48,6 @@ void add_bench(CLI::App& app, Command& command);
 void add_profile(CLI::App& app, Command& command);
 void add_verify(CLI::App& app, Command& command);
 void add_optimize(CLI::App& app, Command& command);
+void add_database(CLI::App& app, Command& command);
 
 }  // namespace rooftune::cli

@@ -32,12 +32,13 @@ void add_common(Command& command, Common& common) {
 /// What --explain adds: everything in the document that says why.
 void explain(const Json& node, const std::string& path) {
   if (node.is_object()) {
-    const std::string name = node.contains("name") && node["name"].is_string() ? node["name"].get<std::string>() : path;
+    const bool named = node.contains("name") && node["name"].is_string();
+    const std::string name = named ? node["name"].get<std::string>() : path;
     for (const auto& [key, value] : node.items()) {
       if ((key == "note" || key == "reason" || key == "reference" || key == "why") && value.is_string() &&
           !value.get<std::string>().empty())
         fmt::print(stderr, "{}: {}\n", name, value.get<std::string>());
-      explain(value, key);
+      explain(value, named ? name : key);
     }
   } else if (node.is_array()) {
     for (const auto& item : node) explain(item, path);
@@ -70,9 +71,10 @@ int run(int argc, char** argv) {
   Common common;
   using Add = void (*)(CLI::App&, Command&);
   const std::pair<const char*, Add> table[] = {
-      {"doctor", add_doctor},   {"import", add_import}, {"characterize", add_characterize},
-      {"analyze", add_analyze}, {"run", add_run},       {"bench", add_bench},
-      {"profile", add_profile}, {"verify", add_verify}, {"optimize", add_optimize}};
+      {"doctor", add_doctor},    {"import", add_import}, {"characterize", add_characterize},
+      {"analyze", add_analyze},  {"run", add_run},       {"bench", add_bench},
+      {"profile", add_profile},  {"verify", add_verify}, {"optimize", add_optimize},
+      {"database", add_database}};
   for (const auto& [name, add] : table) {
     auto& command = commands.emplace_back();
     command.name = name;

@@ -12,7 +12,11 @@ void add_optimize(CLI::App& app, Command& command) {
           "folder for model.rt, model.onnx, report.html, …")
       ->required();
   text_option(command, "--target", "target", "what to generate code for (default: host, this machine's CPU)");
-  duration_option(command, "--budget", "budget", "time for tuning: 5m, 30s, 0 (default 1m)");
+  duration_option(command, "--budget", "budget", "time for tuning: 5m, 30s, 0 (default: the preset's, 1m)");
+  text_option(command, "--preset", "preset",
+              "how schedules are searched: default, quick, thorough, … of configs/search_presets.yaml");
+  flag_option(command, "--retune", "retune",
+              "search also where the tuning database knows the answer of a run with no less time");
   list_option(command, "--precisions", "precisions",
               "of arithmetic that may be used, separated by commas (default: fp32)", ',');
   number_option(command, "--max-rel-error", "max_rel_error", "allowed ‖out - ref‖ / ‖ref‖ (default 1e-4)");

@@ -19,14 +19,61 @@ struct Checker {
   const Stage& stage(int s) const { return kernel.stages[static_cast<size_t>(s)]; }
   const StagePlan& plan(int s) const { return schedule.stages[static_cast<size_t>(s)]; }
 
+  std::vector<int64_t> extents(int s) const {
+    std::vector<int64_t> result;
+    for (const auto& axis : stage(s).axes) result.push_back(axis.extent);
+    return result;
+  }
+
+  /// How much of each axis of a stage is computed at once: of one inside another stage what its readers read there.
+  std::vector<int64_t> region(int s) const {
+    auto whole = extents(s);
+    const int host = plan(s).at_stage;
+    if (host <= s || static_cast<size_t>(host) >= kernel.stages.size()) return whole;
+    std::vector<int64_t> read(whole.size(), 0);
+    for (int r : readers(kernel, stage(s).buffer)) {
+      if (r <= s) return whole;
+      auto walked = region(r);
+      if (r == host)
+        for (size_t i = 0; i < plan(r).loops.size() && static_cast<int>(i) <= plan(s).at_loop; ++i)
+          if (const auto& loop = plan(r).loops[i]; loop.axis >= 0 && static_cast<size_t>(loop.axis) < walked.size())
+            walked[static_cast<size_t>(loop.axis)] = std::min(walked[static_cast<size_t>(loop.axis)], loop.step);
+      for (const auto& node : stage(r).nodes) {
+        if (node.op != Op::load || node.buffer != stage(s).buffer) continue;
+        for (size_t d = 0; d < read.size(); ++d) {
+          const auto axis = d < node.indices.size() ? plain_axis(node.indices[d]) : std::nullopt;
+          read[d] = std::max(read[d], axis ? walked[static_cast<size_t>(*axis)] : whole[d]);
+        }
+      }
+    }
+    for (size_t d = 0; d < static_cast<size_t>(stage(s).spatial); ++d)
+      if (read[d] > 0) whole[d] = std::min(whole[d], read[d]);
+    return whole;
+  }
+
+  /// Unrolled copies of the place that a stage is computed in.
+  int64_t copies_of_host(int s) const {
+    const int host = plan(s).at_stage;
+    if (host <= s || static_cast<size_t>(host) >= kernel.stages.size()) return 1;
+    auto left = extents(host);
+    int64_t copies = 1;
+    for (size_t i = 0; i < plan(host).loops.size() && static_cast<int>(i) <= plan(s).at_loop; ++i) {
+      const auto& loop = plan(host).loops[i];
+      if (loop.axis < 0 || static_cast<size_t>(loop.axis) >= left.size() || loop.step < 1) return 1;
+      auto& extent = left[static_cast<size_t>(loop.axis)];
+      if (loop.kind == LoopKind::unrolled) copies *= (extent + loop.step - 1) / loop.step;
+      extent = std::min(extent, loop.step);
+    }
+    return copies;
+  }
+
   std::string loops(int s) const {
     const auto& axes = stage(s).axes;
     const auto& all = plan(s).loops;
-    std::vector<int64_t> left;
-    for (const auto& axis : axes) left.push_back(axis.extent);
+    auto left = region(s);
     bool serial_seen = false, vector_seen = false;
     int meeting = 0;  // of one that scatters: the last axis walked along which points may meet
-    int64_t copies = 1;
+    int64_t copies = copies_of_host(s);
     for (const auto& loop : all) {
       if (loop.axis < 0 || static_cast<size_t>(loop.axis) >= axes.size())
         return fmt::format("stage {} has no axis {}", stage(s).name, loop.axis);

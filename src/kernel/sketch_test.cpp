@@ -47,6 +47,19 @@ Kernel normalised(Kernel kernel, const Machine& machine) {
   return kernel;
 }
 
+/// What a stage is unrolled to is its tile inside another stage, however long the axis is that the tile is cut from.
+TEST(Legality, LongAxesHaveAllTiles) {
+  const Machine machine;
+  const auto kernel = normalised(testing::gemm(20000, 64, 32), machine);
+  for (const int64_t rows : {1, 2, 6, 12})
+    for (const int64_t unroll : {1, 8}) {
+      const auto schedule =
+          make_schedule(kernel, machine, {{"acc.rows", rows}, {"acc.vectors", 2}, {"acc.unroll", unroll}});
+      EXPECT_EQ(why_illegal(kernel, schedule), "") << print(kernel, schedule);
+      EXPECT_EQ(accumulators(kernel, schedule, "acc"), 2 * rows);
+    }
+}
+
 TEST(Sketch, TilesKeepTheMultipliersBusyAndFitTheRegisters) {
   for (int fmas : {1, 2}) {
     Machine machine;

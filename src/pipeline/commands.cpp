@@ -27,6 +27,7 @@ const std::vector<Command>& commands() {
       {"profile", with_plugins<profile>},
       {"verify", with_plugins<verify>},
       {"optimize", with_plugins<optimize>},
+      {"database", with_plugins<database>},
   };
   return all;
 }

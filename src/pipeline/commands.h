@@ -18,6 +18,7 @@ Json bench(const Json& request, Progress& progress, const Cancelled& cancelled);
 Json profile(const Json& request, Progress& progress, const Cancelled& cancelled);
 Json verify(const Json& request, Progress& progress, const Cancelled& cancelled);
 Json optimize(const Json& request, Progress& progress, const Cancelled& cancelled);
+Json database(const Json& request, Progress& progress, const Cancelled& cancelled);
 
 struct Command {
   std::string name;

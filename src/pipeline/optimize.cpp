@@ -13,6 +13,7 @@
 #include "estimate/characterize.h"
 #include "exporters/exporter.h"
 #include "measure/load.h"
+#include "measure/peaks.h"
 #include "measure/statistics.h"
 #include "ops/op.h"
 #include "passes/pass.h"
@@ -46,6 +47,8 @@ struct Options {
   verify::Tolerance tolerance;
   std::string directory, dump_passes, emit_kernels, data;
   std::optional<std::string> database;
+  tune::Preset preset;
+  bool retune = false;
   bool dry_run = false;
   std::set<std::string> disabled;
   uint64_t seed = 0;
@@ -53,7 +56,9 @@ struct Options {
 
 Options parse_options(const Request& request) {
   Options o;
-  o.budget = parse_duration(request.text("budget", "1m"), "--budget");
+  o.preset = tune::find_preset(request.text("preset", "default"));
+  o.budget = request.has("budget") ? parse_duration(request.text("budget"), "--budget") : o.preset.budget_seconds;
+  o.retune = request.flag("retune");
   o.tolerance.relative = request.number("max_rel_error", 1e-4);
   if (!(o.tolerance.relative > 0)) request.fail("max_rel_error", "a positive number");
   o.directory = request.text("output");
@@ -69,7 +74,7 @@ Options parse_options(const Request& request) {
   const std::string target = request.text("target", "host");
   if (target != "host")
     throw InputError("optimize: code is generated for target host; '{}' can be estimated with analyze", target);
-  o.seed = request.seed();
+  o.seed = request.has("seed") || !o.preset.seed ? request.seed() : *o.preset.seed;
   return o;
 }
 
@@ -347,6 +352,7 @@ report::RunCard run_card_of(const Json& request, const Options& options, const M
                   {"precisions", "fp32"},
                   {"target", report.environment.target},
                   {"database", database.empty() ? "none" : database},
+                  {"preset", options.preset.name},
                   {"disabled_passes", fmt::format("{}", fmt::join(options.disabled, ","))}};
   card.environment = report.environment;
   return card;
@@ -368,9 +374,10 @@ void write_kernels(const std::string& folder, const tune::Workload& work, const 
 }  // namespace
 
 Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) {
-  const Request request(json, "optimize",
-                        {"model", "output", "dim", "target", "budget", "precisions", "max_rel_error", "disable_pass",
-                         "dump_passes", "emit_kernels", "dry_run", "threads", "seed", "database", "data", "backend"});
+  const Request request(
+      json, "optimize",
+      {"model", "output", "dim", "target", "budget", "precisions", "max_rel_error", "disable_pass", "dump_passes",
+       "emit_kernels", "dry_run", "threads", "seed", "database", "data", "backend", "preset", "retune"});
   const Options options = parse_options(request);
   report::Report report;
   report.created = utc_now();
@@ -408,6 +415,9 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   tuning.cancelled = &cancelled;
   tuning.machine = target.host.key();
   tuning.database = database;
+  tuning.preset = options.preset;
+  tuning.spec = measure::host_spec(threads);
+  tuning.again = options.retune;
   auto tuned = tune::tune(work, target.machine, *codegen, tuning);
   report.tuning_seconds = measure::now_seconds() - budget_start;
   const auto [best, at_samples] =

@@ -143,13 +143,20 @@ std::vector<report::Task> task_rows(const tune::Workload& work, const tune::Tune
     row.uses = static_cast<int64_t>(task.groups.size());
     row.trials = tuned.logs[t].trials;
     row.from_database = tuned.logs[t].from_database;
-    row.note = fmt::format("{}", fmt::join(tuned.logs[t].rejected, "; "));
+    auto rejected = tuned.logs[t].rejected;
+    if (const int passed = tuned.logs[t].passed; passed > 0)
+      rejected.push_back(fmt::format("{} schedules were not measured: others promised more", passed));
+    row.note = fmt::format("{}", fmt::join(rejected, "; "));
     row.roofline_ms =
         std::max(kernel::cost(task.variants[tuned.choices[t].variant].kernel).operations / spec.peak("f32"),
                  spec.transfer_seconds(task.bytes)) *
         1e3;
     for (const auto& trial : tuned.logs[t].top) {
-      report::TriedSchedule tried{trial.algorithm + "\n" + trial.schedule, {}, {}};
+      report::TriedSchedule tried{trial.algorithm + "\n" + trial.schedule, {}, {}, ""};
+      if (!trial.why_not.empty())
+        tried.note =
+            fmt::format("number {} of the five best ({}, {:.4f} ms, predicted {:.4f} ms): {}", row.top5.size() + 1,
+                        trial.algorithm, trial.measured_ms, trial.predicted_ms, trial.why_not);
       if (trial.predicted_ms > 0) tried.predicted_ms = trial.predicted_ms;
       if (trial.measured_ms > 0) tried.measured_ms = trial.measured_ms;
       row.top5.push_back(tried);

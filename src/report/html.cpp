@@ -192,8 +192,8 @@ void task_row(Out& out, const Task& t) {
                  t.top5.empty() ? "" : fmt::format(", best {} schedules", t.top5.size()), escape(t.kernel));
   if (!t.note.empty()) fmt::format_to(out, "<p class=\"soft\">Rejected: {}</p>", escape(t.note));
   for (const TriedSchedule& s : t.top5)
-    fmt::format_to(out, "<p class=\"soft\">{} measured, {} predicted</p><pre>{}</pre>", ms_text(s.measured_ms),
-                   ms_text(s.predicted_ms), escape(s.schedule));
+    fmt::format_to(out, "<p class=\"soft\">{} measured, {} predicted{}</p><pre>{}</pre>", ms_text(s.measured_ms),
+                   ms_text(s.predicted_ms), s.note.empty() ? "" : ": " + escape(s.note), escape(s.schedule));
   fmt::format_to(out, "</details>");
 }
 

@@ -56,6 +56,7 @@ struct Candidate {
 struct TriedSchedule {
   std::string schedule;
   std::optional<double> predicted_ms, measured_ms;
+  std::string note;  // why it is not the choice
 };
 
 struct Task {

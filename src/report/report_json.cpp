@@ -37,7 +37,7 @@ void fields(A& a, Candidate& c) {
 
 template <typename A>
 void fields(A& a, TriedSchedule& s) {
-  a("schedule", s.schedule), a("predicted_ms", s.predicted_ms), a("measured_ms", s.measured_ms);
+  a("schedule", s.schedule), a("predicted_ms", s.predicted_ms), a("measured_ms", s.measured_ms), a("note", s.note);
 }
 
 template <typename A>

@@ -45,7 +45,12 @@ Report sample(int operators = 3) {
   r.memory_after = {{"ab", 1000000}, {"c", 3000000}};
   r.candidates = {{"tuned-1", 36.0, 37.2, 0.0, 102.0, true, ""}, {"tuned-2", 39.0, {}, {}, {}, false, "slower"}};
   r.pareto = {"tuned-1"};
-  r.tasks = {{"conv_0", "conv 64x56x56", 4, 32, 0.5, {{"y: n/48 m/8:p k", 0.9, 1.0}, {"y: n/32 m/8:p k", {}, 1.1}}}};
+  r.tasks = {{"conv_0",
+              "conv 64x56x56",
+              4,
+              32,
+              0.5,
+              {{"y: n/48 m/8:p k", 0.9, 1.0, ""}, {"y: n/32 m/8:p k", {}, 1.1, "10.0 % slower"}}}};
   r.passes = {{"fold_batch_norm", 1.25, 53, ""}, {"layout", 0, 0, "disabled"}};
   r.environment = {"Some CPU", "avx512", "Linux 6", "0.1.0", "host", 2, 2, 234, 35};
   r.verification = {true, 1.2e-6, 1e-4, 4, "the unoptimised graph on 4 random inputs", ""};

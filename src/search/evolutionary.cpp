@@ -25,7 +25,7 @@ std::vector<Point> Evolutionary::ask(int n) {
   constexpr int kTries = 100;  // in a row that made nothing new: then hardly anything is left near the parents
   std::vector<Point> points;
   for (int vain = 0; static_cast<int>(points.size()) < n && vain < kTries; ++vain) {
-    auto point = child();
+    auto point = child(parents_);
     if (!point) continue;
     points.push_back(std::move(*point));
     vain = -1;
@@ -48,15 +48,15 @@ int64_t Evolutionary::mutated(const std::vector<int64_t>& values, size_t at, boo
 }
 
 /// Nothing where chance made what is known or not valid.
-std::optional<Point> Evolutionary::child() {
-  const bool orphan = parents_.empty();
+std::optional<Point> Evolutionary::child(const Parents& parents) {
+  const bool orphan = parents.empty();
   const bool immigrant = orphan || random_.uniform() < options_.immigrants;
   Point wishes;
   if (!orphan) {
-    const auto count = static_cast<int>(parents_.size());
-    wishes = parents_[static_cast<size_t>(std::min(random_.below(count), random_.below(count)))].second;
+    const auto count = static_cast<int>(parents.size());
+    wishes = parents[static_cast<size_t>(std::min(random_.below(count), random_.below(count)))].second;
     if (random_.uniform() < options_.crossover) {
-      const Point& other = parents_[static_cast<size_t>(random_.below(count))].second;
+      const Point& other = parents[static_cast<size_t>(random_.below(count))].second;
       if (same_kind(wishes, other))
         for (const auto& [name, value] : other)
           if (random_.uniform() < 0.5) wishes[name] = value;
@@ -76,7 +76,7 @@ std::optional<Point> Evolutionary::child() {
     return values[meant(wishes, name, values, start)];
   });
   if (kind) wishes[space().kind] = *kind;
-  const double rate = immigrant ? 1 : std::min(1.0, 1.5 / std::max(1, met));
+  const double rate = immigrant ? 1 : std::min(1.0, options_.mutation / std::max(1, met));
   const int forced = random_.below(std::max(1, met));
   int asked = 0;
   return take([&](const std::string& name, const std::vector<int64_t>& values, int64_t start) {

@@ -13,14 +13,20 @@ class Evolutionary : public Sampler {
   std::vector<Point> ask(int n) override;
   void tell(const Point& point, double value) override;
 
+ protected:
+  using Parents = std::vector<std::pair<double, Point>>;  // best first
+  std::optional<Point> child(const Parents& parents);
+  const Parents& parents() const { return parents_; }  // the best ever told; of equals the first told
+  Random& random() { return random_; }
+  const Options& options() const { return options_; }
+
  private:
-  std::optional<Point> child();
   int64_t mutated(const std::vector<int64_t>& values, size_t at, bool anywhere);
   bool same_kind(const Point& a, const Point& b) const;
 
   Options options_;
   Random random_;
-  std::vector<std::pair<double, Point>> parents_;  // the best ever told, best first; of equals the first told
+  Parents parents_;
 };
 
 }  // namespace rooftune::search

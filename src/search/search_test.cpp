@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "search/gaussian.h"
 #include "search/sampler.h"
 #include "search/strategy.h"
 
@@ -164,7 +165,7 @@ TEST(Registry, NamesWhatThereIs) {
     make_strategy("annealing", {});
     FAIL();
   } catch (const InputError& e) {
-    EXPECT_STREQ(e.what(), "unknown search strategy 'annealing'; there are: random, evolutionary");
+    EXPECT_STREQ(e.what(), "unknown search strategy 'annealing'; there are: random, evolutionary, bayes_evo");
   }
 }
 
@@ -242,6 +243,59 @@ TEST(Evolutionary, KeepsToTheKindOfItsParents) {
   const auto same = std::count_if(points.begin(), points.end(), [](const Point& p) { return p.at("algorithm") == 1; });
   EXPECT_GT(same, 80);
   EXPECT_LT(same, 100);
+}
+
+// ---------------------------------------------------------------- beliefs
+TEST(GaussianProcess, KnowsWhatItWasToldAndLittleOfTheRest) {
+  GaussianProcess process("kind");
+  const Point a{{"m", 8}, {"kind", 0}}, near{{"m", 16}, {"kind", 0}}, far{{"m", 4096}, {"kind", 0}},
+      stranger{{"m", 8}, {"kind", 1}};
+  process.fit({a, far}, {-0.5, 0.3}, 0.4);
+  const auto at = [&](const Point& p) { return process.place(p).belief; };
+  EXPECT_NEAR(at(a).mean, -0.5, 0.05);
+  EXPECT_LT(at(a).deviation, 0.15);
+  EXPECT_LT(at(near).mean, -0.05);
+  EXPECT_GT(at(near).deviation, at(a).deviation);
+  EXPECT_GT(at(stranger).deviation, at(near).deviation);
+  EXPECT_LT(at(stranger).deviation, 1);
+  auto place = process.place(near);
+  const double before = place.belief.deviation;
+  process.add(near, 0.1);
+  process.update(place);
+  EXPECT_LT(place.belief.deviation, before);
+  EXPECT_NEAR(place.belief.mean, process.place(near).belief.mean, 1e-9);
+  EXPECT_NEAR(place.belief.deviation, process.place(near).belief.deviation, 1e-9);
+}
+
+TEST(BayesEvo, NeedsFewerEvaluationsThanEvolution) {
+  const Problem problem{tiles(), [](const Point& p) { return 1 + tile_cost(p); }, 1.0};
+  double sum[2] = {0, 0};
+  for (uint64_t seed = 0; seed < 20; ++seed)
+    for (int s = 0; s < 2; ++s)
+      sum[s] += run(*make_strategy(s ? "bayes_evo" : "evolutionary", problem.space, {.seed = seed}), problem.f, 48, 8)
+                    .second -
+                problem.optimum;
+  EXPECT_LT(sum[1], 0.8 * sum[0]);
+}
+
+/// A prior that is right but for a factor that differs by algorithm finds the optimum almost at once.
+TEST(BayesEvo, UsesWhatOthersKnow) {
+  const auto f = [](const Point& p) { return 1 + tile_cost(p); };
+  Options options;
+  options.prior = [&](const std::vector<Point>& points) {
+    std::vector<Belief> beliefs;
+    for (const auto& p : points)
+      beliefs.push_back({std::log(f(p)) + 0.3 * static_cast<double>(p.at("algorithm")), 0.3});
+    return beliefs;
+  };
+  double informed = 0, ignorant = 0;
+  for (uint64_t seed = 0; seed < 10; ++seed) {
+    options.seed = seed;
+    informed += run(*make_strategy("bayes_evo", tiles(), options), f, 24, 8).second;
+    ignorant += run(*make_strategy("bayes_evo", tiles(), {.seed = seed}), f, 24, 8).second;
+  }
+  EXPECT_LT(informed, ignorant);
+  EXPECT_LT(informed / 10, 1.6) << "the optimum is 1.3";
 }
 
 RC_GTEST_PROP(Evolutionary, AnySpaceAnySeed, (uint64_t seed)) {

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include "base/error.h"
+#include "search/bayes_evo.h"
 #include "search/evolutionary.h"
 #include "search/random.h"
 
@@ -22,6 +23,10 @@ constexpr Entry kStrategies[] = {
     {"evolutionary",
      [](Space s, const Options& o) -> std::unique_ptr<Strategy> {
        return std::make_unique<Evolutionary>(std::move(s), o);
+     }},
+    {"bayes_evo",
+     [](Space s, const Options& o) -> std::unique_ptr<Strategy> {
+       return std::make_unique<BayesEvo>(std::move(s), o);
      }},
 };
 

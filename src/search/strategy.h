@@ -46,15 +46,29 @@ class Strategy {
   virtual void forget(const Point& point) = 0;
 };
 
+/// What is believed of a point's value: mean and standard deviation of its logarithm.
+struct Belief {
+  double mean = 0;
+  double deviation = 1;
+};
+/// What somebody who knows more than the strategy (a cost model) believes of points, one by one.
+using Prior = std::function<std::vector<Belief>(const std::vector<Point>&)>;
+
 struct Options {
   uint64_t seed = 0;
-  // of "evolutionary":
+  // of "evolutionary" and "bayes_evo":
   int elite = 12;            // the best so many are parents
+  double mutation = 1.5;     // decisions of a child that are changed, on average
   double crossover = 0.3;    // share of children with two parents
   double immigrants = 0.15;  // share of random points, for ever
+  // of "bayes_evo":
+  int population = 48;    // points of a generation
+  int generations = 2;    // that are bred on beliefs alone before any is asked
+  double explore = 0.15;  // share of the points asked that are those of which least is known
+  Prior prior;            // none: nothing is known before the first tell
 };
 
-/// "random", "evolutionary": deterministic for a seed and an order of tells. InputError naming what there is.
+/// "random", "evolutionary", "bayes_evo": deterministic for a seed and an order of tells. InputError naming what there is.
 std::unique_ptr<Strategy> make_strategy(std::string_view name, Space space, const Options& options = {});
 std::vector<std::string> strategy_names();
 

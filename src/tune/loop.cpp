@@ -9,7 +9,6 @@
 namespace rooftune::tune {
 namespace {
 
-constexpr size_t kBatch = 8;
 constexpr double kWin = 0.98;       // of the incumbent's time: less gain than that may be noise
 constexpr size_t kChallengers = 2;  // of a batch, that are measured against the incumbent once more
 
@@ -17,7 +16,8 @@ constexpr size_t kChallengers = 2;  // of a batch, that are measured against the
 constexpr double kOperations = 100e9, kBandwidth = 20e9;
 
 struct State {
-  TaskSearch search;
+  explicit State(std::unique_ptr<TaskSearch> of) : search(std::move(of)) {}
+  std::unique_ptr<TaskSearch> search;
   Candidate start;
   double occurrences = 1;
   double roof_ms = 0;
@@ -41,15 +41,16 @@ struct State {
 
 class Loop {
  public:
-  Loop(const LoopInput& input, MeasurementSource& source) : in_(input), source_(source), begin_(source.seconds()) {
+  Loop(const LoopInput& input, MeasurementSource& source)
+      : in_(input), guidance_(input.guidance), source_(source), begin_(source.seconds()) {
     for (size_t t = 0; t < in_.tasks->size(); ++t) {
       const Task& task = (*in_.tasks)[t];
-      states_.push_back({TaskSearch(task, in_.machine, in_.seed), {}});
-      State& s = states_.back();
-      s.start = s.best = s.search.adopt(in_.start[t]);
+      State& s = states_.emplace_back(std::make_unique<TaskSearch>(task, guidance_, in_.seed));
+      if (t < in_.hints.size()) s.search->hint(in_.hints[t]);
+      s.start = s.best = s.search->adopt(in_.start[t]);
       s.occurrences = std::max(1.0, task.runs);
-      s.roof_ms = 1e3 * std::max(task.direct_flops / 3 / (kOperations * in_.machine.threads),
-                                 task.bytes / (kBandwidth * in_.machine.threads));
+      s.roof_ms = 1e3 * std::max(task.direct_flops / 3 / (kOperations * machine().threads),
+                                 task.bytes / (kBandwidth * machine().threads));
     }
   }
 
@@ -68,11 +69,11 @@ class Loop {
       const auto t = most_worth();
       if (!t) break;
       State& s = states_[*t];
-      size_t n = kBatch;
+      auto n = static_cast<size_t>(guidance_.preset.batch);
       const double left = in_.deadline - source_.seconds();
       if (s.batch_seconds > 0)  // the incumbent, and what wins is measured twice
         n = std::min(n, static_cast<size_t>(std::max(0.0, left / s.batch_seconds - 3)));
-      auto candidates = n == 0 ? std::vector<Candidate>{} : s.search.propose(n);
+      auto candidates = n == 0 ? std::vector<Candidate>{} : s.search->propose(n);
       if (candidates.empty()) {
         s.exhausted = true;
         continue;
@@ -84,6 +85,7 @@ class Loop {
   }
 
  private:
+  const kernel::Machine& machine() const { return guidance_.target.machine; }
   bool stopped() const {
     return (in_.cancelled != nullptr && in_.cancelled->requested()) || source_.seconds() >= in_.deadline;
   }
@@ -112,11 +114,12 @@ class Loop {
   void begin(size_t t) {
     State& s = states_[t];
     report(t);
-    std::vector<Candidate> candidates = {s.search.reference()};
+    std::vector<Candidate> candidates = {s.search->reference()};
     const bool is_reference = same(candidates[0].choice, s.start.choice);
     if (is_reference) s.start = s.best = candidates[0];
     else candidates.push_back(s.start);
-    for (auto& other : s.search.starts()) candidates.push_back(std::move(other));
+    for (auto& other : s.search->starts()) candidates.push_back(std::move(other));
+    for (auto& other : s.search->hinted()) candidates.push_back(std::move(other));
     const double began = source_.seconds();
     const auto results = measure(t, candidates, is_reference ? 0 : 1, true);
     s.batch_seconds = (source_.seconds() - began) / static_cast<double>(candidates.size());
@@ -133,7 +136,7 @@ class Loop {
 
   /// What takes the place of a start that failed: the analytical choice, else the reference.
   size_t fallback(size_t t, const std::vector<Candidate>& candidates, const std::vector<Measured>& results) const {
-    const Choice analytical = first_choice((*in_.tasks)[t], in_.machine);
+    const Choice analytical = first_choice((*in_.tasks)[t], machine());
     for (size_t i = 0; i < candidates.size(); ++i)
       if (same(candidates[i].choice, analytical) && results[i].failure.empty()) return i;
     return 0;
@@ -164,8 +167,8 @@ class Loop {
       if (m.timed() ? scale == 0 : m.failure.empty()) continue;  // time was up
       Measured scaled = m;
       scaled.ms *= m.timed() ? scale : 1;
-      s.search.tell(candidates[i], scaled);
-      if (m.timed()) ++s.trials;
+      s.search->tell(candidates[i], scaled);
+      if (m.timed()) ++s.trials, measurements_.push_back({t, candidates[i], scaled.ms});
       if (i != incumbent && scaled.timed() && scaled.checked && scaled.ms < kWin * s.best_ms)
         winners.emplace_back(scaled.ms, i);
     }
@@ -174,11 +177,29 @@ class Loop {
     for (size_t w = 0; w < std::min(winners.size(), kChallengers); ++w)
       challengers.push_back(candidates[winners[w].second]);
     if (!challengers.empty()) duel(s, t, std::move(challengers));
+    refine();
     const double saved = std::isfinite(before) && before > 0 ? 1 - s.best_ms / before : 0.1;
     s.gain = 0.5 * s.gain + 0.5 * saved;
     s.stale = s.best_ms < before ? 0 : s.stale + 1;
     log_debug("tune {}: {} of {} measured, best {:.4f} ms, predictor {:.2f}", (*in_.tasks)[t].name, s.trials,
-              candidates.size(), s.best_ms, s.search.predictor_quality());
+              candidates.size(), s.best_ms, s.search->predictor_quality());
+  }
+
+  /// The model learns while there is little that it could know, and then now and then: each time from all of this run.
+  void refine() {
+    constexpr size_t kLeast = 16;   // new measurements
+    constexpr double kMore = 0.15;  // … or this share of those that it has seen
+    constexpr size_t kMost = 2000;  // measurements, the latest
+    if (guidance_.preset.model != Guide::learned) return;
+    const size_t fresh = measurements_.size() - refined_;
+    if (fresh < kLeast || static_cast<double>(fresh) < kMore * static_cast<double>(refined_)) return;
+    refined_ = measurements_.size();
+    std::vector<estimate::Sample> samples;
+    for (size_t i = refined_ > kMost ? refined_ - kMost : 0; i < refined_; ++i) {
+      const auto& m = measurements_[i];
+      samples.push_back({m.candidate.features, m.ms, (*in_.tasks)[m.task].key});
+    }
+    guidance_.model.refine(samples);
   }
 
   /// The first win may have been luck, and the best of many is the luckiest: only a second one counts.
@@ -214,23 +235,36 @@ class Loop {
     const Task& task = (*in_.tasks)[t];
     std::vector<const TaskSearch::Result*> ranked;
     TaskLog log;
-    for (const auto& r : s.search.results()) {
+    for (const auto& r : s.search->results()) {
       if (r.measured.timed()) ranked.push_back(&r);
       if (r.measured.failure.empty()) continue;
       std::string why = task.variants[r.candidate.choice.variant].algorithm + ": " + r.measured.failure;
       if (std::find(log.rejected.begin(), log.rejected.end(), why) == log.rejected.end())
         log.rejected.push_back(std::move(why));
     }
+    for (const auto& [why, times] : s.search->illegal())
+      log.rejected.push_back(times == 1 ? why : fmt::format("{} ({} schedules)", why, times));
+    log.passed = s.search->passed();
     std::stable_sort(ranked.begin(), ranked.end(),
                      [](const auto* a, const auto* b) { return a->measured.ms < b->measured.ms; });
     log.trials = s.trials;
     for (const auto* r : ranked) {
       if (log.top.size() == 5) break;
-      const auto& variant = task.variants[r->candidate.choice.variant];
-      log.top.push_back({variant.algorithm, kernel::print(variant.kernel, r->candidate.choice.schedule),
-                         r->candidate.predicted_ms, r->measured.ms});
+      const auto& choice = r->candidate.choice;
+      const auto& variant = task.variants[choice.variant];
+      Trial trial{variant.algorithm, kernel::print(variant.kernel, choice.schedule), r->candidate.predicted_ms,
+                  r->measured.ms, ""};
+      if (!same(choice, s.best.choice)) trial.why_not = why_not(*r, s);
+      log.top.push_back(std::move(trial));
     }
     return log;
+  }
+
+  /// Why a measured candidate is not the choice.
+  static std::string why_not(const TaskSearch::Result& r, const State& s) {
+    if (r.measured.ms >= s.best_ms) return fmt::format("{:.1f} % slower", 100 * (r.measured.ms / s.best_ms - 1));
+    if (!r.measured.checked) return "its result was not checked";
+    return r.measured.ms >= kWin * s.best_ms ? "no faster than noise" : "did not win a second time";
   }
 
   LoopOutput finish() const {
@@ -243,13 +277,18 @@ class Loop {
       out.refuted.push_back(s.refuted);
       out.logs.push_back(log_of(t));
     }
+    out.measurements = measurements_;
+    out.model = guidance_.model;
     return out;
   }
 
   const LoopInput& in_;
+  Guidance guidance_;
   MeasurementSource& source_;
   double begin_;
   std::vector<State> states_;
+  std::vector<Measurement> measurements_;
+  size_t refined_ = 0;  // of these the model has seen
 };
 
 }  // namespace

@@ -15,13 +15,21 @@ namespace rooftune::tune {
 
 struct LoopInput {
   const std::vector<Task>* tasks = nullptr;
-  kernel::Machine machine;
+  Guidance guidance;             // its model goes on learning from what is measured
   std::vector<Choice> start;     // per task: what it may not fall behind, where that computes what it should
   std::vector<double> start_ms;  // per task and call, where known: decides which is first; empty: predicted
-  double deadline = 0;           // on the source's clock
+  std::vector<std::vector<search::Point>> hints;  // per task: points that were good elsewhere, tried first; empty: none
+  double deadline = 0;                            // on the source's clock
   uint64_t seed = 0;
   Progress* progress = nullptr;
   const Cancelled* cancelled = nullptr;
+};
+
+/// What was measured of a candidate, on the scale of its task's start.
+struct Measurement {
+  size_t task = 0;
+  Candidate candidate;
+  double ms = 0;
 };
 
 struct LoopOutput {
@@ -30,6 +38,8 @@ struct LoopOutput {
   std::vector<double> start_ms;  // measured of the start; 0: never measured
   std::vector<bool> refuted;     // the start failed: `choices` holds an analytical one, or what was found from there
   std::vector<TaskLog> logs;
+  std::vector<Measurement> measurements;  // of all candidates that ran, in their order
+  estimate::CostModel model;              // what it knows now
 };
 
 LoopOutput tune_loop(const LoopInput& input, MeasurementSource& source);

@@ -1,9 +1,9 @@
 // What the tuning loop decides, with synthetic measurements; what a search proposes; what is predicted.
 #include <gtest/gtest.h>
 
+#include "estimate/predict.h"
 #include "search/random.h"
 #include "tune/loop.h"
-#include "tune/predict.h"
 #include "tune/testing.h"
 
 namespace rooftune::tune {
@@ -52,8 +52,8 @@ double rugged(const Task& task, const Choice& choice) {
 LoopInput input_for(const std::vector<Task>& tasks, double budget, uint64_t seed = 1) {
   LoopInput input;
   input.tasks = &tasks;
-  input.machine = small_machine();
-  for (const auto& task : tasks) input.start.push_back(first_choice(task, input.machine));
+  input.guidance = guidance_for(small_machine());
+  for (const auto& task : tasks) input.start.push_back(first_choice(task, input.guidance.target.machine));
   input.deadline = 100 + budget;
   input.seed = seed;
   return input;
@@ -197,7 +197,7 @@ TEST(Loop, AWrongStartIsReplaced) {
   const std::vector<Task> tasks = {task_of(testing::gemm(96, 256, 128))};
   auto input = input_for(tasks, 20);
   const Choice analytical = input.start[0];
-  input.start[0].schedule = TaskSearch(tasks[0], input.machine, 9).propose(1).at(0).choice.schedule;
+  input.start[0].schedule = TaskSearch(tasks[0], input.guidance, 9).propose(1).at(0).choice.schedule;
   const Choice wrong = input.start[0];
   Synthetic source([&](size_t t, const Choice& c) -> Measured {
     if (same(c, wrong)) return {0.1, false, "its result is not that of the first choice"};
@@ -227,7 +227,8 @@ TEST(TaskSearch, ProposesLegalSchedulesOnce) {
        {testing::attention(2, 32, 32, 16, true), testing::convolution({}, true), testing::layer_norm(32, 96)}) {
     const Task task = task_of(std::move(kernel));
     const auto& k = task.variants[0].kernel;
-    TaskSearch search(task, small_machine(2), 5);
+    const Guidance guidance = guidance_for(small_machine(2));
+    TaskSearch search(task, guidance, 5);
     std::set<uint64_t> seen;
     for (int round = 0; round < 6; ++round) {
       for (const auto& c : search.propose(6)) {
@@ -246,13 +247,13 @@ TEST(Predict, RanksTilesAndThreads) {
   const Task task = task_of(testing::gemm(256, 512, 512));
   const auto& k = task.variants[0].kernel;
   const auto machine = small_machine();
-  const double start = predict_ms(k, kernel::make_schedule(k, machine), machine);
+  const double start = estimate::predict_ms(k, kernel::make_schedule(k, machine), machine);
   kernel::Point worst;
   for (const auto& d : kernel::decisions(k, machine))
     if (d.name.ends_with(".rows") || d.name.ends_with(".vectors")) worst[d.name] = 1;
-  EXPECT_GT(predict_ms(k, kernel::make_schedule(k, machine, worst), machine), 2 * start);
+  EXPECT_GT(estimate::predict_ms(k, kernel::make_schedule(k, machine, worst), machine), 2 * start);
   const auto four = small_machine(4);
-  EXPECT_LT(predict_ms(k, kernel::make_schedule(k, four), four), 0.5 * start);
+  EXPECT_LT(estimate::predict_ms(k, kernel::make_schedule(k, four), four), 0.5 * start);
   EXPECT_GT(start, 256.0 * 512 * 512 / 16 / 3e9 * 1e3 * 0.9) << "no faster than its multiply-adds";
 }
 

@@ -83,12 +83,7 @@ struct ProcessMeasurer::Impl {
   }
 
   void make_weights() {
-    size_t total = 0;
-    for (size_t v = 0; v < workload.graph->value_capacity(); ++v)
-      if (const auto* t = workload.graph->constant(static_cast<ir::ValueId>(v));
-          t != nullptr && t->dtype() == ir::DType::f32)
-        total += t->bytes();
-    const size_t span = std::min(weight_block_bytes(total, options.l3), kMostWeights);
+    const size_t span = std::min(weight_block_bytes(weight_bytes(workload), options.l3), kMostWeights);
     if (span < (size_t{64} << 10)) return;  // stays in the inner caches
     weights = runtime::MemoryBlock(span);
     auto* data = reinterpret_cast<float*>(weights.data());

@@ -25,6 +25,7 @@ struct Batch {
   size_t task = 0;  // index into the workload
   std::vector<Choice> choices;
   bool has_reference = false;  // choices[0] is what the outputs of this task's candidates are compared with from now on
+  bool thorough = false;       // every candidate to the end, the hopeless ones, too: for who learns from them
   size_t incumbent = 0;        // index of what the others' times are compared with: measured to the end, always checked
   double deadline = std::numeric_limits<double>::infinity();  // on the source's clock
 };

@@ -13,7 +13,8 @@ namespace {
 TEST_F(Real, MeasuresAndChecks) {
   ProcessMeasurer source(work, *codegen, {.threads = 2, .seed = 3});
   for (size_t t = 0; t < work.tasks.size(); ++t) {
-    TaskSearch search(work.tasks[t], machine, 1);
+    const Guidance guidance = guidance_for(machine);
+    TaskSearch search(work.tasks[t], guidance, 1);
     Batch batch{.task = t, .choices = {first_choice(work.tasks[t], machine)}, .has_reference = true};
     const auto adopted = search.adopt(batch.choices[0]);
     for (const auto& c : search.propose(3)) batch.choices.push_back(c.choice);
@@ -25,7 +26,8 @@ TEST_F(Real, MeasuresAndChecks) {
 
 TEST_F(Real, SurvivesCandidatesThatCrashOrErr) {
   const Choice first = first_choice(work.tasks[0], machine);
-  TaskSearch search(work.tasks[0], machine, 1);
+  const Guidance guidance = guidance_for(machine);
+  TaskSearch search(work.tasks[0], guidance, 1);
   (void)search.adopt(first);
   Batch batch{.task = 0, .choices = {first}, .has_reference = true};
   for (const auto& c : search.propose(2)) batch.choices.push_back(c.choice);

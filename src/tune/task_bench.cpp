@@ -311,6 +311,7 @@ class Bench {
   }
 
   bool is_incumbent(const Candidate& c) const { return &c == &candidates_[batch_.incumbent]; }
+  bool must_end(const Candidate& c) const { return batch_.thorough || is_incumbent(c); }
 
   void calibrate(Candidate& c) {
     constexpr int kTries = 3;  // the first touches its memory for the first time; any may be interrupted
@@ -325,7 +326,7 @@ class Bench {
     }
     best_ = std::min(best_, once);
     c.samples.push_back(once);
-    c.out = once > kHopeless * best && !is_incumbent(c);
+    c.out = once > kHopeless * best && !must_end(c);
     c.calls = std::clamp(static_cast<int>(kBurstSeconds / std::max(once, 1e-7)), 1, 10000);
   }
 
@@ -360,7 +361,7 @@ class Bench {
       for (auto& c : candidates_) {
         if (c.out || c.samples.empty()) continue;
         const double fastest = *std::min_element(c.samples.begin(), c.samples.end());
-        c.out = (fastest > kUnlikely * best_ && !is_incumbent(c)) || fastest > kSlowBurst;
+        c.out = (fastest > kUnlikely * best_ && !must_end(c)) || fastest > kSlowBurst;
       }
     }
   }

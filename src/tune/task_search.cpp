@@ -5,35 +5,17 @@
 #include <limits>
 #include <numeric>
 
+#include "estimate/predict.h"
 #include "kernel/algorithms.h"
 #include "kernel/sketch.h"
-#include "tune/predict.h"
 
 namespace rooftune::tune {
 namespace {
 
-constexpr int kPool = 6;  // schedules looked at for one that is measured
-constexpr const char* kAlgorithm = "algorithm";
+constexpr const char* kAlgorithm = kAlgorithmDecision;
 
 uint64_t identity(const Task& task, const Choice& choice) {
   return kernel::hash(task.variants[choice.variant].kernel, choice.schedule) ^ choice.variant;
-}
-
-/// A task's schedules under all its algorithms, for a search strategy. The task must outlive it.
-search::Space space_of(const Task& task, const kernel::Machine& machine) {
-  return {[&task, machine](const search::Choose& choose) -> std::optional<uint64_t> {
-            Choice choice;
-            if (task.variants.size() > 1) {
-              std::vector<int64_t> all(task.variants.size());
-              std::iota(all.begin(), all.end(), int64_t{0});
-              choice.variant = static_cast<size_t>(choose(kAlgorithm, all, 0));
-            }
-            const auto& kernel = task.variants[choice.variant].kernel;
-            choice.schedule = kernel::sketch(kernel, machine, choose);
-            if (!kernel::why_illegal(kernel, choice.schedule).empty()) return std::nullopt;
-            return identity(task, choice);
-          },
-          kAlgorithm};
 }
 
 search::Point start_of(const Task& task, size_t variant) {
@@ -58,37 +40,134 @@ std::vector<double> ranks(const std::vector<double>& values) {
 
 }  // namespace
 
-TaskSearch::TaskSearch(const Task& task, const kernel::Machine& machine, uint64_t seed)
-    : task_(task),
-      machine_(machine),
-      random_(seed ^ task.key),
-      strategy_(search::make_strategy("evolutionary", space_of(task, machine), {.seed = seed ^ task.key})) {}
+/// The task's schedules under all its algorithms. What is made is kept until the next proposal, since most of it is looked
+/// at again; reasons of what is illegal are counted.
+search::Space TaskSearch::space() {
+  return {[this](const search::Choose& choose) -> std::optional<uint64_t> {
+            Choice choice;
+            search::Point point;
+            const auto answer = [&](const std::string& name, const std::vector<int64_t>& values, int64_t start) {
+              return point[name] = choose(name, values, start);
+            };
+            if (task_.variants.size() > 1) {
+              std::vector<int64_t> all(task_.variants.size());
+              std::iota(all.begin(), all.end(), int64_t{0});
+              choice.variant = static_cast<size_t>(answer(kAlgorithm, all, 0));
+            }
+            const auto& variant = task_.variants[choice.variant];
+            choice.schedule = kernel::sketch(variant.kernel, machine(), answer);
+            if (const auto why = kernel::why_illegal(variant.kernel, choice.schedule); !why.empty()) {
+              ++illegal_[variant.algorithm + ": " + why];
+              return std::nullopt;
+            }
+            const uint64_t thing = identity(task_, choice);
+            made_.insert_or_assign(std::move(point), std::move(choice));
+            return thing;
+          },
+          kAlgorithm};
+}
+
+TaskSearch::TaskSearch(const Task& task, const Guidance& guidance, uint64_t seed)
+    : task_(task), guidance_(guidance), random_(seed ^ task.key) {
+  for (const auto& variant : task.variants) work_.emplace_back(variant.kernel, guidance.target.spec);
+  const Preset& preset = guidance.preset;
+  search::Options options;
+  options.seed = seed ^ task.key;
+  options.elite = preset.elite;
+  options.mutation = preset.mutation_rate;
+  options.crossover = preset.crossover;
+  options.immigrants = preset.immigrants;
+  options.population = preset.population;
+  options.generations = preset.generations;
+  options.explore = preset.explore;
+  if (preset.model != Guide::none) options.prior = [this](const auto& points) { return beliefs(points); };
+  strategy_ = search::make_strategy(preset.strategy, space(), options);
+}
 
 Candidate TaskSearch::candidate(const search::Point& point) const {
   const auto algorithm = point.find(kAlgorithm);
   const size_t variant = algorithm == point.end() ? 0 : static_cast<size_t>(algorithm->second);
   const auto& kernel = task_.variants[variant].kernel;
-  Candidate result{{variant, kernel::make_schedule(kernel, machine_, point)}, point, 0};
-  result.predicted_ms = predict_ms(kernel, result.choice.schedule, machine_);
+  const auto made = made_.find(point);
+  Candidate result{
+      made != made_.end() ? made->second : Choice{variant, kernel::make_schedule(kernel, machine(), point)}, point};
+  result.features = estimate::features(kernel, result.choice.schedule, guidance_.target, work_[variant]);
+  return result;
+}
+
+void TaskSearch::predict(std::vector<Candidate>& candidates) const {
+  if (guidance_.preset.model != Guide::learned) {
+    for (auto& c : candidates)
+      c.predicted_ms = estimate::predict_ms(task_.variants[c.choice.variant].kernel, c.choice.schedule, machine());
+    return;
+  }
+  std::vector<estimate::Features> features;
+  for (const auto& c : candidates) features.push_back(c.features);
+  const auto predictions = guidance_.model.predict(features);
+  for (size_t i = 0; i < candidates.size(); ++i) candidates[i].predicted_ms = predictions[i].ms;
+}
+
+/// What the guide believes of points; they are kept until the strategy has chosen among them.
+std::vector<search::Belief> TaskSearch::beliefs(const std::vector<search::Point>& points) {
+  constexpr double kArithmetic = 0.4;  // standard deviation of its logarithm
+  std::vector<estimate::Features> features;
+  for (const auto& point : points) {
+    if (const auto known = told_.find(point); known != told_.end()) {
+      features.push_back(known->second);
+      continue;
+    }
+    auto found = looked_at_.find(point);
+    if (found == looked_at_.end()) found = looked_at_.emplace(point, candidate(point)).first;
+    features.push_back(found->second.features);
+  }
+  std::vector<search::Belief> result;
+  if (guidance_.preset.model == Guide::learned)
+    for (const auto& p : guidance_.model.predict(features)) result.push_back({std::log(p.ms), p.log_error});
+  else
+    for (const auto& f : features) result.push_back({std::log(f.rough_ms), kArithmetic});
   return result;
 }
 
 Candidate TaskSearch::adopt(const Choice& choice) {
   strategy_->exclude(identity(task_, choice));
   const auto& kernel = task_.variants[choice.variant].kernel;
-  return {choice, start_of(task_, choice.variant), predict_ms(kernel, choice.schedule, machine_)};
+  std::vector<Candidate> one = {{choice, start_of(task_, choice.variant)}};
+  for (const auto& hint : hints_)
+    if (const auto made = candidate(hint).choice; made.variant == choice.variant && made.schedule == choice.schedule)
+      one[0].point = hint;
+  one[0].features = estimate::features(kernel, choice.schedule, guidance_.target, work_[choice.variant]);
+  predict(one);
+  return one[0];
+}
+
+std::vector<Candidate> TaskSearch::hinted() {
+  std::vector<Candidate> result;
+  for (const auto& hint : hints_)
+    if (strategy_->exclude(hint)) result.push_back(candidate(hint));
+  predict(result);
+  return result;
 }
 
 std::vector<Candidate> TaskSearch::starts() {
   std::vector<Candidate> result;
   for (size_t v = 0; v < task_.variants.size(); ++v)
     if (const auto start = start_of(task_, v); strategy_->exclude(start)) result.push_back(candidate(start));
+  predict(result);
   return result;
 }
 
 std::vector<Candidate> TaskSearch::propose(size_t n) {
+  const Preset& preset = guidance_.preset;
+  const bool breeds = preset.strategy == "bayes_evo";  // and chooses by itself
   std::vector<Candidate> pool;
-  for (const auto& point : strategy_->ask(static_cast<int>(n) * kPool)) pool.push_back(candidate(point));
+  for (const auto& point : strategy_->ask(static_cast<int>(n) * (breeds ? 1 : preset.pool))) {
+    const auto known = looked_at_.find(point);
+    pool.push_back(known == looked_at_.end() ? candidate(point) : known->second);
+  }
+  passed_ += static_cast<int>(std::max(looked_at_.size(), pool.size()) - std::min(n, pool.size()));
+  looked_at_.clear();
+  made_.clear();
+  predict(pool);
   if (pool.size() <= n) return pool;
   // The share that the predictor decides grows with how right it was.
   const double trust = std::clamp(0.5 + 0.5 * predictor_quality(), 0.25, 0.9);
@@ -108,6 +187,7 @@ std::vector<Candidate> TaskSearch::propose(size_t n) {
 
 void TaskSearch::tell(const Candidate& candidate, const Measured& measured) {
   results_.push_back({candidate, measured});
+  told_[candidate.point] = candidate.features;
   strategy_->tell(candidate.point, measured.timed() ? measured.ms : std::numeric_limits<double>::infinity());
 }
 

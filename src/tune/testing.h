@@ -19,6 +19,17 @@ inline kernel::Machine small_machine(int threads = 1) {
   return machine;
 }
 
+/// As a search is guided by default, but for generations of few.
+inline Guidance guidance_for(const kernel::Machine& machine) {
+  Guidance guidance;
+  guidance.preset.population = 16;
+  guidance.preset.generations = 1;
+  guidance.target.machine = machine;
+  guidance.target.spec.peak_flops["f32"] = 1e11 * machine.threads;
+  guidance.target.spec.memory_bandwidth = 2e10;
+  return guidance;
+}
+
 inline Task task_of(kernel::Kernel kernel, size_t occurrences = 1) {
   Task task;
   task.name = kernel.name;

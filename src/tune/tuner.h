@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "base/progress.h"
+#include "hardware/spec.h"
 #include "tune/database.h"
+#include "tune/preset.h"
 #include "tune/workload.h"
 
 namespace rooftune::tune {
@@ -17,6 +19,9 @@ struct TuneOptions {
   uint64_t seed = 0;
   std::string database;  // path (see tune/database.h); empty: none
   std::string machine;   // key of this machine in the database
+  Preset preset;         // how it is searched
+  hardware::Spec spec;   // of this machine with `threads` threads: what rooflines are computed from
+  bool again = false;    // also where the database has choices that were found with no less time
   Progress* progress = nullptr;
   const Cancelled* cancelled = nullptr;
 };
@@ -26,10 +31,12 @@ struct Trial {
   std::string schedule;
   double predicted_ms = 0;  // 0: no prediction
   double measured_ms = 0;
+  std::string why_not;  // it is not the choice; empty for that
 };
 
 struct TaskLog {
   int trials = 0;  // schedules measured
+  int passed = 0;  // … and looked at, but not measured, because others promised more
   bool from_database = false;
   std::vector<Trial> top;             // best first, at most five
   std::vector<std::string> rejected;  // schedules that must not be used, and why; each reason of an algorithm once
@@ -42,7 +49,9 @@ struct Tuned {
   std::vector<double> predicted_ms;  // of the choice
   std::vector<TaskLog> logs;
   double seconds = 0;
-  double foreign_share = 0;  // of the machine's time, that other work took meanwhile
+  double foreign_share = 0;     // of the machine's time, that other work took meanwhile
+  std::vector<Record> records;  // all that was measured
+  double budget_seconds = 0;    // that the choices were found in, now or when they were put into the database
 };
 
 Tuned tune(const Workload& workload, const kernel::Machine& machine, codegen::Codegen& codegen,

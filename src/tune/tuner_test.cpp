@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 
+#include "base/error.h"
 #include "base/files.h"
+#include "estimate/features.h"
 #include "tune/database.h"
 #include "tune/loop.h"
 #include "tune/measure_task.h"
@@ -74,6 +76,67 @@ TEST_F(Real, AWrongDatabaseEntryDoesNotStay) {
   EXPECT_FALSE(tune(work, machine, crashing, options).logs[0].from_database) << "its entries are gone";
 }
 
+/// A code generator that nothing may be measured with.
+class Forbidden : public codegen::Codegen {
+ public:
+  explicit Forbidden(const codegen::Codegen& of) : version_(of.version()) {}
+  codegen::CodeObject compile(const std::vector<codegen::Job>&) override { throw InternalError("code is generated"); }
+  std::string dump(const codegen::Job&, const std::string&) override { return ""; }
+  std::string version() const override { return version_; }
+
+ private:
+  std::string version_;
+};
+
+/// Where the database has the answer of a run with no less time, nothing is measured, unless that is asked for.
+TEST_F(Real, AWarmDatabaseNeedsNoMeasurement) {
+  TempDirectory folder;
+  TuneOptions options;
+  options.budget_seconds = 3;
+  options.threads = 1;
+  options.database = folder.file("tune.db");
+  options.machine = "test";
+  Tuned known = untuned(work, machine);
+  known.ms.assign(work.tasks.size(), 1.0);
+  known.budget_seconds = 3;
+  remember(work, known, *codegen, options);
+  Forbidden forbidden(*codegen);
+  const Tuned again = tune(work, machine, forbidden, options);
+  EXPECT_TRUE(same_choices(again.choices, known.choices));
+  EXPECT_LT(again.seconds, 1);
+  for (const auto& log : again.logs) EXPECT_EQ(log.trials, 0);
+  options.budget_seconds = 3.5;
+  EXPECT_THROW(tune(work, machine, forbidden, options), InternalError) << "more time may find more";
+  options.budget_seconds = 3;
+  options.again = true;
+  EXPECT_THROW(tune(work, machine, forbidden, options), InternalError);
+}
+
+/// All that was measured is kept, and what was best elsewhere is tried first.
+TEST_F(Real, WhatWasMeasuredElsewhereIsUsed) {
+  TempDirectory folder;
+  TuneOptions options;
+  options.budget_seconds = 4;
+  options.threads = 1;
+  options.database = folder.file("tune.db");
+  options.machine = "here";
+  const Tuned tuned = tune(work, machine, *codegen, options);
+  remember(work, tuned, *codegen, options);
+  int trials = 0;
+  for (const auto& log : tuned.logs) trials += log.trials;
+  const auto records = Database(options.database).all_records();
+  EXPECT_LE(records.size(), static_cast<size_t>(trials));
+  EXPECT_GE(records.size(), work.tasks.size());
+  for (const auto& r : records) EXPECT_EQ(r.features.size(), estimate::feature_names().size());
+  options.machine = "there";
+  const Tuned other = tune(work, machine, *codegen, options);
+  for (size_t t = 0; t < work.tasks.size(); ++t) EXPECT_FALSE(other.logs[t].from_database);
+  for (const auto& r : Database(options.database).best_of({work.tasks[0].key, "there", 1, codegen->version()}, 1))
+    EXPECT_TRUE(std::any_of(other.records.begin(), other.records.end(), [&](const auto& x) {
+      return x.key.kernel == r.key.kernel && x.schedule == r.schedule;
+    })) << r.schedule;
+}
+
 /// Passes real measurements on and writes them down, or gives them once more.
 class Tape : public MeasurementSource {
  public:
@@ -100,7 +163,7 @@ TEST_F(Real, TheSameSeedAndMeasurementsGiveTheSameSchedules) {
   Tape tape(&real);
   LoopInput input;
   input.tasks = &work.tasks;
-  input.machine = machine;
+  input.guidance = guidance_for(machine);
   input.start = untuned(work, machine).choices;
   input.seed = 5;
   input.deadline = real.seconds() + 3;

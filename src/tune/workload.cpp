@@ -444,6 +444,15 @@ double rough_seconds(const kernel::Kernel& k, const kernel::Machine& machine) {
 
 }  // namespace
 
+size_t weight_bytes(const Workload& workload) {
+  size_t total = 0;
+  for (size_t v = 0; v < workload.graph->value_capacity(); ++v)
+    if (const auto* t = workload.graph->constant(static_cast<ir::ValueId>(v));
+        t != nullptr && t->dtype() == ir::DType::f32)
+      total += t->bytes();
+  return total;
+}
+
 Choice first_choice(const Task& task, const kernel::Machine& machine) {
   size_t best = 0;
   for (size_t v = 1; v < task.variants.size(); ++v)

@@ -71,6 +71,9 @@ Workload make_workload(ir::Graph optimised, const kernel::Machine& machine, bool
 Workload make_workload(std::vector<ir::Graph> optimised, const Sizes& sizes, const kernel::Machine& machine,
                        bool fuse = true);
 
+/// Bytes of the f32 constants of the whole model: what does not fit into a cache comes from outside of it.
+size_t weight_bytes(const Workload& workload);
+
 /// The analytical choice for a task.
 Choice first_choice(const Task& task, const kernel::Machine& machine);
 

@@ -3,8 +3,8 @@
 #pragma once
 #include "kernel/space.h"
 
-namespace rooftune::tune {
+namespace rooftune::estimate {
 
 double predict_ms(const kernel::Kernel& kernel, const kernel::Schedule& schedule, const kernel::Machine& machine);
 
-}  // namespace rooftune::tune
+}  // namespace rooftune::estimate
