@@ -1,5 +1,5 @@
-"""Builds the wheel: the package, librooftune.so and the code generator beside it, their headers, the hardware registry and
-the worker that runs other engines. There is no source distribution: what the libraries are built from is the whole
+"""Builds the wheel: the package, librooftune.so with the code generator and the trees of the cost model beside it, their
+headers, the hardware registry, the presets of searches and the worker that runs other engines. There is no source distribution: what the libraries are built from is the whole
 repository.
 
 A build backend (PEP 517) of its own, because all that is needed is a zip archive with the right names in it. The
@@ -17,7 +17,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-LIBRARIES = ("librooftune.so", "librooftune_codegen_cpu.so")
+LIBRARIES = ("librooftune.so", "librooftune_codegen_cpu.so", "librooftune_trees.so")
 
 
 def _version():
@@ -56,7 +56,7 @@ def _files():
     files["rooftune/bench/worker.py"] = ROOT / "bench" / "worker.py"  # `bench` runs other engines in it
     for header in HEADERS:
         files[f"rooftune/include/{Path(header).name}"] = ROOT / header
-    for path in sorted((ROOT / "registry").rglob("*.yaml")):
+    for path in sorted([*(ROOT / "registry").rglob("*.yaml"), *(ROOT / "configs").glob("*.yaml")]):
         files[f"rooftune/{path.relative_to(ROOT)}"] = path
     return files
 
@@ -91,7 +91,7 @@ def build_bundled(wheel_directory):
     """The wheel for other machines (wheel_bundle.py)."""
     import wheel_bundle
     files = _files()
-    libraries = [files.pop(f"rooftune/lib/{name}") for name in LIBRARIES]
+    libraries = [files.pop(f"rooftune/lib/{name}") for name in LIBRARIES if f"rooftune/lib/{name}" in files]
     with tempfile.TemporaryDirectory() as folder:
         sources = wheel_bundle.bundle(libraries, folder)
         files.update({f"rooftune/lib/{path.name}": path for path in sorted(Path(folder).iterdir())})

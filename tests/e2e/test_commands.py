@@ -35,7 +35,7 @@ def test_wrong_usage(rooftune, arguments):
 def test_help_names_every_command(rooftune):
     done = rooftune("--help")
     assert done.returncode == 0
-    for command in ("doctor", "import", "characterize", "analyze", "run", "bench", "profile", "verify", "optimize"):
+    for command in ("doctor", "import", "characterize", "analyze", "run", "bench", "profile", "verify", "optimize", "database"):
         assert command in done.stdout
         assert rooftune(command, "--help").returncode == 0
     assert ".rt" in rooftune("run", "--help").stdout

@@ -243,6 +243,67 @@ def test_what_was_tuned_is_found_again(rooftune, tmp_path):
     assert json.loads((tmp_path / "b" / "run_card.json").read_text())["options"]["database"] == str(tmp_path / "db")
 
 
+def test_a_tuned_model_is_not_tuned_again(rooftune, tmp_path):
+    model = mlp(tmp_path / "mlp.onnx")
+    optimize = ["optimize", model, "--budget", "6s", "--threads", 1, "--database", tmp_path / "db"]
+    first = rooftune.json(*optimize, "-o", tmp_path / "a")
+    assert all(t["top5"] for t in first["tasks"]), "six seconds are enough for a model that small"
+    again = rooftune.json(*optimize, "-o", tmp_path / "b")
+    assert all(t["from_database"] and t["trials"] == 0 for t in again["tasks"])
+    assert again["tuning_seconds"] < 3 and again["verified"] is True
+    anew = rooftune.json(*optimize, "-o", tmp_path / "c", "--retune")
+    assert any(t["trials"] > 0 for t in anew["tasks"])
+
+
+def test_measurements_go_from_machine_to_machine(rooftune, tmp_path):
+    model = mlp(tmp_path / "mlp.onnx")
+    here, there = ["--database", tmp_path / "here"], ["--database", tmp_path / "there"]
+    tuned = rooftune.json("optimize", model, "--budget", "4s", "--threads", 1, *here, "-o", tmp_path / "out")
+    shown = rooftune.json("database", "show", *here)
+    (holding,) = shown["holdings"]
+    assert holding["threads"] == 1 and holding["tuned"] == len([t for t in tuned["tasks"] if t["trials"]])
+    assert holding["measurements"] >= holding["kernels"] >= holding["tuned"]
+    exported = rooftune.json("database", "export", tmp_path / "all.jsonl", *here)["exported"]
+    lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
+    assert len(lines) == exported == holding["tuned"] + holding["measurements"]
+    assert all(line["measured_ms"] > 0 and line["schedule"] for line in lines if "features" in line)
+    assert rooftune.json("database", "import", tmp_path / "all.jsonl", *there)["imported"] == exported
+    assert rooftune.json("database", "show", *there)["holdings"] == [holding]
+    again = rooftune.json("optimize", model, "--budget", "0", "--threads", 1, *there, "-o", tmp_path / "again")
+    assert any(t["from_database"] for t in again["tasks"])
+    assert f"{holding['tuned']} tuned kernels" in rooftune("database", "show", *there).stdout
+
+
+@pytest.mark.parametrize("arguments, mention", [(["export"], "one file"), (["import"], "at least one"), (["merge"], "show, export or import"),
+                                                (["import", "absent.jsonl"], "absent.jsonl")])
+def test_database_says_what_is_wrong(rooftune, tmp_path, arguments, mention):
+    done = rooftune("database", *arguments, "--database", tmp_path / "db")
+    assert done.returncode in (3, 4) and mention in done.stderr, done.stderr
+
+
+def test_presets(rooftune, tmp_path):
+    model = mlp(tmp_path / "mlp.onnx")
+    optimize = ["optimize", model, "--budget", "2s", "--threads", 1, "--database", tmp_path / "db"]
+    done = rooftune(*optimize, "--preset", "fastest", "-o", tmp_path / "none")
+    assert done.returncode == 3 and "reproducible" in done.stderr and "thorough" in done.stderr
+    document = rooftune.json(*optimize, "--preset", "reproducible", "-o", tmp_path / "out")
+    assert document["seed"] == 1 and document["verified"] is True
+    card = json.loads((tmp_path / "out" / "run_card.json").read_text())
+    assert card["options"]["preset"] == "reproducible" and "--preset reproducible" in card["command"]
+
+
+def test_explain_says_why_schedules_were_rejected(rooftune, tmp_path):
+    model = mlp(tmp_path / "mlp.onnx")
+    done = rooftune("optimize", model, "--budget", "5s", "--threads", 1, "--database", tmp_path / "db", "-o", tmp_path / "out", "--explain", "--json")
+    assert done.returncode == 0, done.stderr
+    tasks = [t for t in json.loads(done.stdout)["tasks"] if len(t["top5"]) > 1]
+    assert tasks
+    for task in tasks:
+        assert all(s["predicted_ms"] > 0 and s["measured_ms"] > 0 for s in task["top5"])
+        assert sum(not s["note"] for s in task["top5"]) <= 1, "only the choice needs no reason"
+        assert f"{task['name']}: number" in done.stderr and "schedules were not measured" in done.stderr
+
+
 def test_interrupt_keeps_what_was_found(rooftune, tmp_path):
     model = cnn(tmp_path / "cnn.onnx", size=64)
     process = subprocess.Popen([str(rooftune.program), "optimize", str(model), "--budget", "10m", "-o", str(tmp_path / "out"), "--json"],

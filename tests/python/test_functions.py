@@ -151,6 +151,7 @@ def test_the_wheel_installs_and_works(tmp_path, packages, model):
     with zipfile.ZipFile(tmp_path / name) as wheel:
         names = wheel.namelist()
         assert "rooftune/lib/librooftune.so" in names and "rooftune/registry/hardware/nvidia_h200_sxm.yaml" in names
+        assert "rooftune/configs/search_presets.yaml" in names
         wheel.extractall(tmp_path / "site")
     environment = {k: v for k, v in os.environ.items() if k not in ("ROOFTUNE_LIBRARY", "PYTHONPATH")}
     script = (f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r}); import rooftune; "

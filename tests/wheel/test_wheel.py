@@ -58,7 +58,7 @@ def test_a_model_is_optimised_and_run(version, installed, job):
     package = Path(package).parent
     assert package.is_relative_to(python.folder)
     ours = [Path(p).name for p in mapped if Path(p).is_relative_to(package)]
-    assert {"librooftune.so", "librooftune_codegen_cpu.so"} <= set(ours) and any(n.startswith("libfmt-") for n in ours)
+    assert {"librooftune.so", "librooftune_codegen_cpu.so", "librooftune_trees.so"} <= set(ours) and any(n.startswith("libfmt-") for n in ours)
     script = "import ctypes, multiprocessing, subprocess, zipfile, numpy.random; print(open('/proc/self/maps').read())"
     without_us = python("python", "-c", script, cwd=job)
     for path in mapped:  # the rest is Python's, numpy's or the platform's
