@@ -33,28 +33,27 @@ std::vector<Row> read_rows(const std::vector<std::string>& files) {
   return rows;
 }
 
-namespace {
-
-/// A model's kernels on this machine, and what features are computed for.
-struct Prepared {
-  tune::Workload work;
-  tune::Guidance guidance;
-
-  Prepared(const std::string& path, const pipeline::HostTarget& target)
-      : work(pipeline::workload_of(
-            pipeline::load(path).graph, [](ir::Graph& graph) { passes::run_passes(graph); }, target)) {
-    guidance.preset.strategy = "random";
-    guidance.preset.model = tune::Guide::none;
-    guidance.preset.pool = 1;
-    guidance.target = {target.machine, measure::host_spec(target.machine.threads),
-                       static_cast<double>(tune::weight_bytes(work))};
-  }
-};
+Prepared::Prepared(const std::string& path, const pipeline::HostTarget& target)
+    : work(pipeline::workload_of(
+          pipeline::load(path).graph, [](ir::Graph& graph) { passes::run_passes(graph); }, target)) {
+  guidance.preset.strategy = "random";
+  guidance.preset.model = tune::Guide::none;
+  guidance.preset.pool = 1;
+  guidance.target = {target.machine, measure::host_spec(target.machine.threads),
+                     static_cast<double>(tune::weight_bytes(work))};
+}
 
 pipeline::HostTarget target_of(const Arguments& arguments) {
   const auto threads = static_cast<int64_t>(arguments.number("threads", 0));
   return pipeline::host_target(pipeline::Request({{"threads", threads}}, "tuning_bench", {"threads"}));
 }
+
+estimate::Sample sample_of(const Row& row) {
+  const auto& r = row.record;
+  return {{r.features, r.roofline_ms, r.rough_ms}, r.measured_ms, r.key.kernel};
+}
+
+namespace {
 
 Json line_of(const Row& row, const std::string& task) {
   Json json = tune::to_json(row.record);

@@ -49,11 +49,6 @@ struct Score {
   }
 };
 
-estimate::Sample sample_of(const Row& row) {
-  const auto& r = row.record;
-  return {{r.features, r.roofline_ms, r.rough_ms}, r.measured_ms, r.key.kernel};
-}
-
 }  // namespace
 
 int evaluate(const Arguments& arguments) {

@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "estimate/cost_model.h"
+#include "pipeline/host.h"
 #include "tune/database.h"
+#include "tune/task_search.h"
 
 namespace rooftune::bench {
 
@@ -29,6 +31,18 @@ struct Row {
 
 /// Of tuning data as `collect` writes it.
 std::vector<Row> read_rows(const std::vector<std::string>& files);
+
+estimate::Sample sample_of(const Row& row);
+
+/// This machine with as many threads as --threads says.
+pipeline::HostTarget target_of(const Arguments& arguments);
+
+/// A model's kernels on this machine, and what features are computed for; nothing guides its searches.
+struct Prepared {
+  Prepared(const std::string& path, const pipeline::HostTarget& target);
+  tune::Workload work;
+  tune::Guidance guidance;
+};
 
 int collect(const Arguments& arguments);
 int refresh(const Arguments& arguments);

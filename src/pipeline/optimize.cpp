@@ -196,6 +196,7 @@ verify::Comparison golden_check(const std::vector<Golden>& runs, const ir::Graph
 struct Verified {
   std::unique_ptr<Side> side;
   verify::Comparison comparison;
+  double assembling_seconds = 0;  // code generation and layout of the program
 };
 
 /// The program of what was tuned. What is right goes into the tuning database; where it is wrong, the database forgets
@@ -205,10 +206,13 @@ Verified verified_program(const tune::Workload& work, const kernel::Machine& mac
                           const ir::Graph& original, const verify::Tolerance& tolerance, Progress& progress) {
   constexpr double kTrialSeconds = 60;
   progress.report("assembling", 0, 1);
+  const double began = measure::now_seconds();
   auto program = tune::assemble(work, tuned.choices, codegen);
+  const double assembling_seconds = measure::now_seconds() - began;
   const bool recalled =
       std::any_of(tuned.logs.begin(), tuned.logs.end(), [](const auto& log) { return log.from_database; });
   Verified result;
+  result.assembling_seconds = assembling_seconds;
   if (!recalled || tune::survives(program, tuning.threads, verify::InputGenerator(original, tuning.seed + 3).next(),
                                   kTrialSeconds)) {
     result.side = std::make_unique<Side>(std::move(program), tuning.threads);
@@ -420,7 +424,7 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   tuning.again = options.retune;
   auto tuned = tune::tune(work, target.machine, *codegen, tuning);
   report.tuning_seconds = measure::now_seconds() - budget_start;
-  const auto [best, at_samples] =
+  const auto [best, at_samples, assembling_seconds] =
       verified_program(work, target.machine, *codegen, tuning, tuned, golden, model.graph, options.tolerance, progress);
   // The baseline: the model as given, every operator by itself. Made late, so that it takes no memory during tuning.
   progress.report("baseline", 0, 1);
@@ -471,6 +475,7 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   document["output"] = options.directory;
   document["foreign_share"] = {{"tuning", tuned.foreign_share}, {"measuring", foreign_share}};
   document["seed"] = options.seed;
+  document["compile_seconds"] = report.tuning_seconds + assembling_seconds;  // from the graph to a program that runs
   return document;
 }
 
