@@ -4,6 +4,7 @@
 namespace rooftune::kernel {
 
 void normalise(Kernel& kernel, const Machine& machine) {
+  take_out_zero_points(kernel);
   inline_maps(kernel);
   eliminate_dead_stages(kernel);
   write_through_maps(kernel);

@@ -19,6 +19,12 @@ void fuse_axes(Kernel& kernel);
 /// write_through.cpp
 void write_through_maps(Kernel& kernel);
 
+/// Σ (x − zx)·(w − zw) of bytes becomes Σ x·w − zx·Σ w − zw·Σ x + n·zx·zw, exactly, in i32: what is left in the sum are the
+/// products of two loads that are multiplied in words (dot_operands). Sums that read nothing but constants are computed
+/// once. Padding is written out as x's zero point in a copy of x; of two i8 x becomes u8, with a zero point of 128 more.
+/// zero_points.cpp
+void take_out_zero_points(Kernel& kernel);
+
 /// Where a contraction would have to gather its vectors from an activation (the K of Q·Kᵀ), copies that operand once into
 /// a temporary in which they are contiguous. pack_operands.cpp
 void pack_operands(Kernel& kernel, const Machine& machine);

@@ -52,26 +52,29 @@ std::vector<Sketch::Group> Sketch::find_groups() {
       group.root = root[s];
       if (inside) group.inside.insert(group.inside.begin(), static_cast<int>(s));
     }
-    // A group whose stages share no axis falls apart: its last inner stage becomes a root, and the rest is looked at again.
-    // So does a map that needs nothing of the group and keeps the others from sharing an axis (a packed operand).
+    // A map that needs nothing of the group and keeps the others from sharing an axis (a packed operand) becomes a root.
+    // A group whose stages share no axis otherwise falls apart: its last inner stage becomes one, and the rest is looked at
+    // again.
     bool again = false;
     for (auto& [r, group] : groups) {
       if (group.inside.empty()) continue;
-      if (!share_axes(group)) {
-        forced[static_cast<size_t>(group.inside.back())] = true;
-        again = true;
-        continue;
-      }
-      for (size_t i = 0; i < group.inside.size() && !again; ++i) {
-        const int s = group.inside[i];
-        if (kernel_.stages[static_cast<size_t>(s)].is_reduction()) continue;
-        Group without = group;
-        without.inside.erase(without.inside.begin() + static_cast<std::ptrdiff_t>(i));
-        if (!reads_any_of(s, group.inside) && share_axes(without) && without.shared.size() > group.shared.size()) {
-          forced[static_cast<size_t>(s)] = true;
-          again = true;
+      const bool share = share_axes(group);
+      Group rest = group;  // without all such maps
+      std::vector<int> maps;
+      std::erase_if(rest.inside, [&](int s) {
+        const bool map = !kernel_.stages[static_cast<size_t>(s)].is_reduction() && !reads_any_of(s, group.inside);
+        if (map) maps.push_back(s);
+        return map;
+      });
+      if (!maps.empty() && share_axes(rest) && rest.shared.size() > group.shared.size()) {
+        for (int s : maps) {
+          Group with = rest;
+          with.inside.insert(std::upper_bound(with.inside.begin(), with.inside.end(), s), s);
+          (void)share_axes(with);
+          if (with.shared.size() < rest.shared.size()) forced[static_cast<size_t>(s)] = again = true;
         }
       }
+      if (!share && !again) forced[static_cast<size_t>(group.inside.back())] = again = true;
     }
     if (again) continue;
     std::vector<Group> result;

@@ -36,7 +36,7 @@ double Sketch::access_score(const Stage& stage, int buffer, const std::vector<In
 }
 
 /// The vector axis and the reduction axis along which a sum of products of bytes goes by words: {-1, -1} where it cannot.
-/// One operand is packed (by the schedule), in the other the elements of a word lie together.
+/// One operand is packed (by the schedule).
 std::pair<int, int> Sketch::dot_axes(int s, const std::vector<int64_t>& extent) const {
   const auto& stage = kernel_.stages[static_cast<size_t>(s)];
   const auto dot = dot_operands(kernel_, stage);
@@ -59,11 +59,17 @@ std::pair<int, int> Sketch::dot_axes(int s, const std::vector<int64_t>& extent) 
     };
     for (int d = stage.spatial; d < static_cast<int>(stage.axes.size()); ++d) {
       if (stage.axes[static_cast<size_t>(d)].extent < 2 || stage.axes[static_cast<size_t>(d)].live >= 0) continue;
-      if (!plainly(d) || stride(kernel_, stage, words.buffer, words.indices, d, dot.width) != 1) continue;
+      const auto apart = stride(kernel_, stage, words.buffer, words.indices, d, dot.width);
+      if (!plainly(d) || !apart) continue;
       for (int v = 0; v < stage.spatial; ++v) {
         if (extent[static_cast<size_t>(v)] < 2 || !plainly(v)) continue;
-        if (std::any_of(words.indices.begin(), words.indices.end(), [&](const Index& e) { return e.uses(v); }))
-          continue;
+        // Either the elements of a word lie together, the same for all lanes, or whole vectors do (neighbouring pixels of
+        // a block of channels), from which words are shuffled.
+        const bool shared =
+            std::none_of(words.indices.begin(), words.indices.end(), [&](const Index& e) { return e.uses(v); });
+        const bool shuffled = !shared && *apart == machine_.lanes &&
+                              stride(kernel_, stage, words.buffer, words.indices, v, machine_.lanes) == 1;
+        if (!(shared && *apart == 1) && !shuffled) continue;
         const double score = filled(v, machine_.lanes) * filled(d, dot.width);
         if (score > best_score) best = {v, d}, best_score = score;
       }
@@ -212,9 +218,10 @@ std::vector<Loop> Sketch::reduction_loops(int s, const Tile& tile, const std::st
       // Copies beyond the end of what is live would have to be masked.
       const bool whole = stage.axes[static_cast<size_t>(a)].live < 0;
       const auto legal = whole ? up_to({1, 2, 4, 8}, ceil_div(extent, one)) : std::vector<int64_t>{1};
-      const int64_t unroll =
-          choose_(name + ".unroll", legal,
-                  small.empty() && extent >= 4 * one && large.size() == 1 ? std::min<int64_t>(2, legal.back()) : 1);
+      // The few words of a block are not worth a loop.
+      const bool few_words = !small.empty() && one > 1 && block == 4 * one && block <= extent;
+      const int64_t start = few_words ? 4 : small.empty() && extent >= 4 * one && large.size() == 1 ? 2 : 1;
+      const int64_t unroll = choose_(name + ".unroll", legal, std::min(start, legal.back()));
       if (unroll > 1) {
         if (unroll * one < extent) inner.push_back({a, unroll * one, LoopKind::serial});
         inner.push_back({a, one, LoopKind::unrolled});
@@ -337,6 +344,7 @@ void Sketch::temporary_layout(int s, const Tile& tile) {
 /// Packs each constant that the stage reads in vectors in the order of the loops (on the stage's own axes).
 void Sketch::prepare_constants(int s, const std::vector<Loop>& order) {
   const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+  if (reads_only_constants(kernel_, stage)) return;  // runs once: the others choose
   for (const auto& node : stage.nodes) {
     if (node.op != Op::load) continue;
     const auto& buffer = kernel_.buffers[static_cast<size_t>(node.buffer)];
@@ -368,6 +376,12 @@ void Sketch::prepare_constants(int s, const std::vector<Loop>& order) {
       nests = nests && (outer == 0 || outer % axis.divisor == 0);
       axis.extent =
           outer > 0 ? outer / axis.divisor : ceil_div(buffer.shape[static_cast<size_t>(axis.dim)], axis.divisor);
+    }
+    // A word of a dot loop is whole, also where its dim ends before it does.
+    if (!axes.empty() && order.back().kind == LoopKind::dot &&
+        plain_axis(node.indices[static_cast<size_t>(axes.back().dim)]) == std::optional<int>(order.back().axis)) {
+      const int width = dot_operands(kernel_, stage).width;
+      if (axes.back().extent < width && axes.back().divisor == 1) axes.back().extent = width;
     }
     const Layout layout(axes);
     if (nests && !layout.is_row_major(buffer.shape)) schedule_.prepared.emplace_back(node.buffer, layout);

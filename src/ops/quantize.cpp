@@ -240,9 +240,19 @@ std::vector<Index> scale_indices(const LowerContext& ctx, const Scales& s, const
   return indices;
 }
 
+/// No literal: the layers of a model differ in their scales, and shall not differ in their kernels.
 int load_scale(LowerContext& ctx, StageBuilder& s, int input, const Scales& scales, const std::vector<Index>& at) {
-  if (scales.granularity == Granularity::tensor) return load_input(ctx, s, input, at);
   return s.load(ctx.input(input), scale_indices(ctx, scales, at));
+}
+
+/// Whether there are zero points, and not just zeros.
+bool has_zero_point(const LowerContext& ctx) {
+  if (!ctx.has_input(2)) return false;
+  const Tensor* zero = ctx.constant(2);
+  if (zero == nullptr) return true;
+  for (int64_t i = 0; i < zero->size(); ++i)
+    if (zero->as_int(i) != 0) return true;
+  return false;
 }
 
 void lower_quantize(LowerContext& ctx) {
@@ -252,10 +262,21 @@ void lower_quantize(LowerContext& ctx) {
   const Scales scales = scales_of(ctx.node(), shape, ctx.shape(1));
   StageBuilder s(ctx.kernel(), stage_name(ctx.kernel(), "quantize"), axes_of(shape));
   const std::vector<Index> at = axis_indices(static_cast<int>(shape.size()));
-  int value = s.unary(Op::round, s.div(s.load(ctx.input(0), at), load_scale(ctx, s, 1, scales, at)));
-  if (ctx.has_input(2)) value = s.add(value, s.cast(load_scale(ctx, s, 2, scales, at), DType::f32));
+  // A division would cost as much as all else that follows a contraction: by a constant it becomes a product with the
+  // reciprocal, which is another number only within a rounding of the middle between two levels.
+  const int scale = load_scale(ctx, s, 1, scales, at), x = s.load(ctx.input(0), at);
+  int value = ctx.constant(1) != nullptr ? s.mul(x, s.div(s.constant(1), scale)) : s.div(x, scale);
+  // clamp(round(v) + zero, low, high) = round(clamp(v, low - zero, high - zero)) + zero
   const auto [low, high] = integer_range(to);
-  ctx.set_output(0, s.finish(s.cast(s.min(s.max(value, s.constant(low)), s.constant(high)), to)));
+  int least = s.constant(low), most = s.constant(high);
+  if (!has_zero_point(ctx)) {
+    value = s.unary(Op::round, s.min(s.max(value, least), most));
+    return ctx.set_output(0, s.finish(s.cast(s.cast(value, DType::i32), to)));
+  }
+  const int zero = load_scale(ctx, s, 2, scales, at), shift = s.cast(zero, DType::f32);
+  value = s.unary(Op::round, s.min(s.max(value, s.sub(least, shift)), s.sub(most, shift)));
+  value = s.add(s.cast(value, DType::i32), s.cast(zero, DType::i32));
+  ctx.set_output(0, s.finish(s.cast(value, to)));
 }
 
 void lower_dequantize(LowerContext& ctx) {
@@ -265,7 +286,7 @@ void lower_dequantize(LowerContext& ctx) {
   StageBuilder s(ctx.kernel(), stage_name(ctx.kernel(), "dequantize"), axes_of(shape));
   const std::vector<Index> at = axis_indices(static_cast<int>(shape.size()));
   int value = s.cast(s.load(ctx.input(0), at), DType::f32);
-  if (ctx.has_input(2)) value = s.sub(value, s.cast(load_scale(ctx, s, 2, scales, at), DType::f32));
+  if (has_zero_point(ctx)) value = s.sub(value, s.cast(load_scale(ctx, s, 2, scales, at), DType::f32));
   ctx.set_output(0, s.finish(s.mul(value, load_scale(ctx, s, 1, scales, at))));
 }
 

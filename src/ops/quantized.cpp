@@ -139,11 +139,18 @@ void evaluate_quantized(EvalContext& ctx) {
 
 // --- lowering
 
+bool is_zero(const Tensor* constant) {
+  if (constant == nullptr) return false;
+  for (int64_t i = 0; i < constant->size(); ++i)
+    if (constant->as_int(i) != 0) return false;
+  return true;
+}
+
 /// Input `i` at `at` as i32, its zero point subtracted; `channel` chooses among several zero points.
 int load_centred(LowerContext& ctx, StageBuilder& stage, int i, int zero, const std::vector<Index>& at,
                  const Index& channel) {
   const int value = stage.cast(stage.load(ctx.input(i), at), DType::i32);
-  if (!ctx.has_input(zero)) return value;
+  if (!ctx.has_input(zero) || is_zero(ctx.constant(zero))) return value;
   const std::vector<int64_t> shape = ctx.shape(zero);
   std::vector<Index> where(shape.size(), Index(0));
   if (!shape.empty() && shape[0] > 1) where[0] = channel;

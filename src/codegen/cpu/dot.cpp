@@ -86,6 +86,11 @@ llvm::Value* Emitter::dot_word(const Nest& nest, llvm::Value* mask, const kernel
     auto* otherwise = splatted == nullptr ? b_.getInt32(0) : b_.CreateBitCast(splatted, b_.getInt32Ty());
     return words(nest, node.buffer, start, varies ? nest.lanes : 1, mask, vector_mask, otherwise);
   }
+  if (linear && varies && lane_step == 1 && offset.coefficient(Variables::kDot) == nest.lanes && nest.lanes > 1 &&
+      element_conditions.empty() && (mask == nullptr || !mask->getType()->isVectorTy()) && node.value == 0)
+    return shuffled_words(nest, node.buffer,
+                          offset - Index::variable(Variables::kLane) - Index::variable(Variables::kDot) * nest.lanes,
+                          mask);
   // Element by element.
   llvm::Value* word = llvm::Constant::getNullValue(varies ? llvm_type(ir::DType::i32, nest.lanes) : b_.getInt32Ty());
   int lanes = varies ? nest.lanes : 1;
@@ -121,6 +126,31 @@ llvm::Value* Emitter::dot_word(const Nest& nest, llvm::Value* mask, const kernel
     lanes = width_now;
   }
   return splat({word, lanes}, nest.lanes);
+}
+
+/// Words of elements that lie a vector apart: whole vectors are read together and shuffled. What a word lacks is zero.
+llvm::Value* Emitter::shuffled_words(const Nest& nest, int buffer, const Index& start, llvm::Value* mask) {
+  const Place& place = places_[static_cast<size_t>(buffer)];
+  const DType type = kernel_.buffers[static_cast<size_t>(buffer)].dtype;
+  const llvm::Align align(std::max<uint64_t>(1, ir::byte_size(type, 1)));
+  const int width = nest.dot.width, elements = width * nest.lanes;
+  auto* pointer = pointer_to(place.pointer, type, start);
+  auto* vectors =
+      llvm::FixedVectorType::get(b_.getIntNTy(static_cast<unsigned>(32 / width)), static_cast<unsigned>(elements));
+  llvm::Instruction* access = nullptr;
+  if (nest.dot_limit == width && mask == nullptr) {
+    access = b_.CreateAlignedLoad(vectors, pointer, align);
+  } else {
+    std::vector<llvm::Constant*> there;
+    for (int e = 0; e < elements; ++e) there.push_back(b_.getInt1(e < nest.dot_limit * nest.lanes));
+    llvm::Value* read = llvm::ConstantVector::get(there);
+    if (mask != nullptr) read = b_.CreateAnd(read, b_.CreateVectorSplat(static_cast<unsigned>(elements), mask));
+    access = b_.CreateMaskedLoad(vectors, pointer, align, read, llvm::Constant::getNullValue(vectors));
+  }
+  tag(access, buffer);
+  std::vector<int> order;
+  for (int e = 0; e < elements; ++e) order.push_back(e % width * nest.lanes + e / width);
+  return b_.CreateBitCast(b_.CreateShuffleVector(access, order), llvm_type(DType::i32, nest.lanes));
 }
 
 /// Words that lie together from element `start` on.

@@ -138,6 +138,7 @@ class Emitter {
   bool ends_in_zeros(const Nest& nest, const kernel::ExprNode& node) const;
   llvm::Value* dot_word(const Nest& nest, llvm::Value* mask, const kernel::ExprNode& node,
                         const std::vector<Index>& of_elements, bool beyond);
+  llvm::Value* shuffled_words(const Nest& nest, int buffer, const Index& start, llvm::Value* mask);
   llvm::Value* words(const Nest& nest, int buffer, const Index& start, int lanes, llvm::Value* mask, bool vector_mask,
                      llvm::Value* otherwise);
   llvm::Value* dot_bytes(llvm::Value* x, DType x_type, llvm::Value* y, DType y_type, llvm::Value* accumulator);
