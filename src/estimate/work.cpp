@@ -80,6 +80,16 @@ double roofline_ms(const Work& work, const hardware::Spec& spec, const std::stri
   return 1e3 * std::max(arithmetic, spec.transfer_seconds(work.bytes));
 }
 
+double arithmetic_seconds(double operations, const std::map<std::string, double>& dots, const hardware::Spec& spec) {
+  double seconds = 0;
+  for (const auto& [precision, share] : dots) {
+    const auto peak = spec.peak_flops.find(precision);
+    seconds += share / (peak == spec.peak_flops.end() ? spec.peak("f32") : peak->second);
+    operations -= share;
+  }
+  return seconds + std::max(0.0, operations) / spec.peak("f32");
+}
+
 bool memory_bound(const Work& work, const hardware::Spec& spec, const std::string& precision) {
   return spec.transfer_seconds(work.bytes) > work.flops / spec.peak(precision);
 }

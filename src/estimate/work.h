@@ -1,6 +1,7 @@
 // Work and its roof: how many operations and compulsory bytes a node, a group or a model stands for, and the time below
 // which no machine of a given spec can do it. Everything that prints a latency prints this beside it.
 #pragma once
+#include <map>
 #include <string>
 
 #include "hardware/spec.h"
@@ -26,6 +27,8 @@ ir::Partition one_group_per_node(const ir::Graph& graph);
 /// The larger of operations over peak and bytes over bandwidth, in ms. `precision` is that of the arithmetic ("f32").
 /// Bytes that fit into caches together are taken to come from there (hardware::Spec::transfer_seconds).
 double roofline_ms(const Work& work, const hardware::Spec& spec, const std::string& precision = "f32");
+/// Seconds that `operations` take at least, of which `dots` (by precision) run at the peaks of dot products.
+double arithmetic_seconds(double operations, const std::map<std::string, double>& dots, const hardware::Spec& spec);
 /// Whether the memory side decides.
 bool memory_bound(const Work& work, const hardware::Spec& spec, const std::string& precision = "f32");
 

@@ -96,6 +96,8 @@ void group_around(Grouping& g, NodeId softmax) {
   g.join(softmax, nodes);
   absorb_joined_heads(g, softmax, only_output(g.node(after.back())));
   absorb_index_maps(g, softmax);
+  absorb_dequantize(g, softmax);
+  absorb_index_maps(g, softmax);
 }
 
 }  // namespace

@@ -45,6 +45,13 @@ void extend_forward(Grouping& g, int group, ValueId value, bool moves) {
       if (!why.empty()) g.explain(group, "ends here: " + why);
       return;
     }
+    // Bytes leave the group as such, unless what they stand for is computed with here.
+    if (step.nodes.size() == 1 && is_op(g.node(step.nodes[0]), "DequantizeLinear")) {
+      const Step more = next_map(g, step.result, why);
+      if (more.nodes.empty()) return g.explain(group, "ends here: what follows wants bytes");
+      step.nodes.insert(step.nodes.end(), more.nodes.begin(), more.nodes.end());
+      step.result = more.result;
+    }
     if (!g.join(group, step.nodes)) {
       g.explain(group, fmt::format("ends here: {} also needs what is computed from this group",
                                    describe(g, step.nodes.back())));
@@ -63,6 +70,7 @@ void group_contractions(Grouping& g) {
     if (!g.is_free(id) || g.pattern(id) != ops::Pattern::contraction) continue;
     g.start(id, GroupKind::contraction);
     extend_forward(g, id, only_output(g.node(id)), true);
+    absorb_dequantize(g, id);
   }
 }
 
@@ -97,6 +105,7 @@ void group_reductions(Grouping& g) {
     g.start(id, GroupKind::reduction);
     if (!is_pool(g.node(id)) && g.node(id).input(0) != kNone) extend_backward(g, id, g.node(id).inputs[0]);
     extend_forward(g, id, only_output(g.node(id)), false);
+    absorb_dequantize(g, id);
   }
 }
 
@@ -180,6 +189,17 @@ void group_moves(Grouping& g) {
 }
 
 }  // namespace
+
+/// What is dequantised only for this group is read as it is: a quarter of the bytes.
+void absorb_dequantize(Grouping& g, int group) {
+  for (NodeId member : std::vector<NodeId>(g.members(group)))
+    for (ValueId input : g.node(member).inputs) {
+      const NodeId id = g.producer(input);
+      if (id != kNone && g.is_free(id) && g.no_kernel(id).empty() && is_op(g.node(id), "DequantizeLinear") &&
+          g.feeds_only(id, group))
+        g.join(group, {id});
+    }
+}
 
 bool is_bijection(const Grouping& g, NodeId id) {
   return id != kNone && g.is_free(id) && g.pattern(id) == ops::Pattern::injective &&

@@ -18,6 +18,9 @@ Step next_map(const Grouping& grouping, ValueId value, std::string& why);
 /// Attention: see attention_rule.cpp.
 void group_attention(Grouping& grouping);
 
+/// DequantizeLinear nodes that feed nothing but the group join it.
+void absorb_dequantize(Grouping& grouping, int group);
+
 /// Whether the node only renames or permutes the indices of its first input, so that a kernel can do it in the address.
 bool is_index_map(const Grouping& grouping, NodeId id);
 /// An index map that keeps every element (Reshape, Transpose), so that it can also be done where a result is stored.

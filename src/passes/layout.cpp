@@ -23,12 +23,12 @@ bool one_of(const Node& node, std::initializer_list<std::string_view> ops) {
 
 bool is_rank4(const Graph& graph, ValueId value) {
   const Type& type = graph.type(value);
-  return type.is_static() && type.rank() == 4 && is_float(type.dtype());
+  return type.is_static() && type.rank() == 4 && (is_float(type.dtype()) || ir::bit_width(type.dtype()) == 8);
 }
 
 bool is_region_anchor(const Graph& graph, const Node& node) {
-  return one_of(node, {"Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool", "GlobalAveragePool",
-                       "GlobalMaxPool", "Resize"}) &&
+  return one_of(node, {"Conv", "ConvInteger", "QLinearConv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool",
+                       "GlobalAveragePool", "GlobalMaxPool", "Resize"}) &&
          is_rank4(graph, node.inputs[0]);
 }
 

@@ -194,8 +194,8 @@ Json verify(const Json& json, Progress& progress, const Cancelled& cancelled) {
   const runtime::Executable first(compile(a, target), target.machine.threads),
       second(compile(b, target), target.machine.threads);
   auto first_context = first.make_context(threads), second_context = second.make_context(threads);
-  verify::Tolerance tolerance;
-  tolerance.relative = request.number("max_rel_error", 1e-4);
+  verify::Tolerance tolerance = verify::default_tolerance(a.graph);
+  tolerance.relative = request.number("max_rel_error", tolerance.relative);
   const uint64_t seed = request.seed();
   std::vector<std::vector<ir::Tensor>> data;
   std::vector<tune::Size> sizes;  // of the random samples

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <set>
 
+#include "estimate/work.h"
 #include "frontends/frontend.h"
 #include "ir/npy.h"
 #include "measure/load.h"
@@ -208,14 +209,14 @@ Json describe_values(const ir::Graph& graph, const std::vector<ir::ValueId>& val
 Roof roof_of(const runtime::Program& program, int threads) {
   const auto spec = measure::host_spec(threads);
   Roof roof;
-  double flops = 0, direct = 0, bytes = 0;
-  auto floor_ms = [&](double operations, double moved) {
-    return std::max(operations / spec.peak("f32"), spec.transfer_seconds(moved)) * 1e3;
-  };
+  double arithmetic = 0, direct = 0, bytes = 0;
+  auto floor_ms = [&](double seconds, double moved) { return std::max(seconds, spec.transfer_seconds(moved)) * 1e3; };
   for (const auto& step : program.steps) {
-    roof.step_ms.push_back(floor_ms(step.flops, step.bytes));
-    flops += step.flops;
-    direct += step.direct_flops;
+    const double seconds = estimate::arithmetic_seconds(step.flops, step.dot_flops, spec);
+    roof.step_ms.push_back(floor_ms(seconds, step.bytes));
+    arithmetic += seconds;
+    // Whatever the direct algorithm's operations are, those that are dot products here are such there.
+    direct += step.dot_flops.empty() ? step.direct_flops / spec.peak("f32") : seconds;
   }
   for (const auto& slot : program.slots)
     if (slot.kind == runtime::Slot::Kind::constant || slot.kind == runtime::Slot::Kind::input ||
@@ -224,7 +225,7 @@ Roof roof_of(const runtime::Program& program, int threads) {
   // What all runs must move: weights that a lookup does not touch are not among it, so each step's own count bounds it.
   double touched = 0;
   for (const auto& step : program.steps) touched += step.bytes;
-  roof.total_ms = floor_ms(flops, std::min(bytes, touched));
+  roof.total_ms = floor_ms(arithmetic, std::min(bytes, touched));
   roof.direct_ms = floor_ms(direct, std::min(bytes, touched));
   return roof;
 }

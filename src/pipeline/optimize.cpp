@@ -59,8 +59,6 @@ Options parse_options(const Request& request) {
   o.preset = tune::find_preset(request.text("preset", "default"));
   o.budget = request.has("budget") ? parse_duration(request.text("budget"), "--budget") : o.preset.budget_seconds;
   o.retune = request.flag("retune");
-  o.tolerance.relative = request.number("max_rel_error", 1e-4);
-  if (!(o.tolerance.relative > 0)) request.fail("max_rel_error", "a positive number");
   o.directory = request.text("output");
   o.dump_passes = request.text("dump_passes", "");
   o.emit_kernels = request.text("emit_kernels", "");
@@ -382,11 +380,14 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
       json, "optimize",
       {"model", "output", "dim", "target", "budget", "precisions", "max_rel_error", "disable_pass", "dump_passes",
        "emit_kernels", "dry_run", "threads", "seed", "database", "data", "backend", "preset", "retune"});
-  const Options options = parse_options(request);
+  Options options = parse_options(request);
   report::Report report;
   report.created = utc_now();
   const Model model = load(request);
   require_bounded(model);
+  options.tolerance = verify::default_tolerance(model.graph);
+  options.tolerance.relative = request.number("max_rel_error", options.tolerance.relative);
+  if (!(options.tolerance.relative > 0)) request.fail("max_rel_error", "a positive number");
   if (model.program) throw InputError("optimize: {} is compiled already; give the model it was made from", model.path);
   const auto target = host_target(request);
   const int threads = target.machine.threads;

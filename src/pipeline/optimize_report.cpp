@@ -10,7 +10,9 @@
 #include "base/files.h"
 #include "base/hash.h"
 #include "base/version.h"
+#include "estimate/work.h"
 #include "ir/mapped.h"
+#include "kernel/analysis.h"
 #include "measure/peaks.h"
 #include "pipeline/model.h"
 
@@ -147,8 +149,9 @@ std::vector<report::Task> task_rows(const tune::Workload& work, const tune::Tune
     if (const int passed = tuned.logs[t].passed; passed > 0)
       rejected.push_back(fmt::format("{} schedules were not measured: others promised more", passed));
     row.note = fmt::format("{}", fmt::join(rejected, "; "));
+    const auto& chosen = task.variants[tuned.choices[t].variant].kernel;
     row.roofline_ms =
-        std::max(kernel::cost(task.variants[tuned.choices[t].variant].kernel).operations / spec.peak("f32"),
+        std::max(estimate::arithmetic_seconds(kernel::cost(chosen).operations, kernel::dot_operations(chosen), spec),
                  spec.transfer_seconds(task.bytes)) *
         1e3;
     for (const auto& trial : tuned.logs[t].top) {

@@ -1,6 +1,7 @@
 // A model ready to run: code objects, prepared constants, a memory plan. It is a value that can be stored (`.rt`) and
 // loaded without any code generator. Concurrent runs on one Executable are safe: all state of a run lives in its Context.
 #pragma once
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -47,9 +48,10 @@ struct Step {
   ir::NodeId node = ir::kNone;
   std::vector<int> inputs, outputs;
   // for reports, of one run of the program (in a loop: of all iterations)
-  double flops = 0, bytes = 0;  // operations of the chosen algorithm, compulsory bytes
-  double direct_flops = 0;      // operations of the direct algorithm
-  std::string why;              // why a reference step was not lowered
+  double flops = 0, bytes = 0;              // operations of the chosen algorithm, compulsory bytes
+  double direct_flops = 0;                  // operations of the direct algorithm
+  std::map<std::string, double> dot_flops;  // of the operations, those of dot products, by precision ("i8", "bf16")
+  std::string why;                          // why a reference step was not lowered
 };
 
 /// A range of ordinary steps that runs several times. Kernels see fixed addresses: what an iteration takes and gives is

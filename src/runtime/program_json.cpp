@@ -76,6 +76,7 @@ Json step_json(const Step& step, const std::map<ir::NodeId, size_t>& position) {
   j["flops"] = step.flops;
   j["bytes"] = step.bytes;
   j["direct_flops"] = step.direct_flops;
+  if (!step.dot_flops.empty()) j["dot_flops"] = step.dot_flops;
   if (!step.why.empty()) j["why"] = step.why;
   return j;
 }
@@ -212,6 +213,7 @@ Step parse_step(const Fields& f, const ir::Graph& graph) {
   step.flops = f.get<double>("flops");
   step.bytes = f.get<double>("bytes");
   step.direct_flops = f.get<double>("direct_flops");
+  step.dot_flops = f.get<std::map<std::string, double>>("dot_flops", {});
   step.why = f.get<std::string>("why", "");
   return step;
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 
+#include "kernel/analysis.h"
 #include "kernel/nodes.h"
 #include "ops/loop_borders.h"
 #include "runtime/packed_storage.h"
@@ -147,6 +148,8 @@ class Assembler {
     }
     step.parameters = kernel.parameters;
     step.flops = kernel::cost(kernel).operations * work_.runs_of_group[g];
+    step.dot_flops = kernel::dot_operations(kernel);
+    for (auto& [precision, operations] : step.dot_flops) operations *= work_.runs_of_group[g];
     step.direct_flops = task.direct_flops * work_.runs_of_group[g];
     step.bytes = task.bytes;  // weights stay in the caches from one iteration to the next
     program_.steps.push_back(std::move(step));

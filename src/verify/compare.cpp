@@ -1,5 +1,6 @@
 #include "verify/compare.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -101,6 +102,14 @@ OutputComparison compare_output(const std::string& name, const ir::Tensor& got, 
 }
 
 }  // namespace
+
+Tolerance default_tolerance(const ir::Graph& graph) {
+  const bool quantises = std::any_of(graph.order().begin(), graph.order().end(), [&](ir::NodeId id) {
+    const std::string& op = graph.node(id).op;
+    return op == "QuantizeLinear" || op == "DynamicQuantizeLinear" || op.starts_with("QLinear");
+  });
+  return quantises ? Tolerance{0.5, 0.5} : Tolerance{};
+}
 
 bool OutputComparison::agrees(const Tolerance& tolerance) const {
   if (!problem.empty()) return false;

@@ -14,6 +14,11 @@ struct Tolerance {
   double mismatch_fraction = 0;  // of integer, boolean and string outputs: elements that may differ
 };
 
+/// What rounding may come to in a run of this model: 1e-4. Where values are quantised on the way a sum in another order
+/// becomes the next level now and then, and layer after layer multiplies that: two runtimes that are both right differ by
+/// 5 to 35 % on deep models (a wrong result by about 140 %), so 0.5, and as much of the integers.
+Tolerance default_tolerance(const ir::Graph& graph);
+
 /// One output of both runs. Elements that are NaN on both sides, or the same infinity, agree and take no part in the norms.
 struct OutputComparison {
   std::string name;
