@@ -7,6 +7,7 @@ FOLDER/<name>.onnx and .inputs.npz are those of make_models.py. Statically: QDQ,
 weights per channel, ranges by the extremes over eight seeded inputs; of transformers MatMul and Gemm only. --dynamic:
 quantize_dynamic as it is."""
 import argparse
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -74,6 +75,8 @@ def main():
         else:
             like = dict(np.load(args.folder / f"{name}.inputs.npz"))
             out = static(path, args.folder / f"{name}.{'s8' if args.signed else 'int8'}.onnx", like, args.signed)
+        for kind in ("inputs.npz", "json"):  # what benchmarks look for beside a model
+            shutil.copy(args.folder / f"{name}.{kind}", out.with_suffix(f".{kind}"))
         print(out, f"{out.stat().st_size / 1e6:.1f} MB", flush=True)
 
 
