@@ -58,7 +58,7 @@ class Worker:
         self.engine, self.bursts = engine, []
         self.outputs_path = f"{folder}/{engine}.npz"
         self.log_path = f"{folder}/{engine}.log"
-        env = dict(os.environ, OMP_NUM_THREADS=str(threads))
+        env = dict(os.environ, OMP_NUM_THREADS=str(threads))  # and BENCH_CLOCK, of --cpu-time
         command = [sys.executable, str(HERE / "worker.py"), engine.split("-")[0], str(path), str(threads), inputs,
                    self.outputs_path]
         with open(self.log_path, "w") as log:
@@ -228,8 +228,12 @@ def main():
     add("--timeout", type=float, default=300, help="seconds that an engine may take to load")
     add("--seed", type=int, default=int(time.time()))
     add("--out", type=Path, default=Path("bench.json"))
+    add("--cpu-time", action="store_true", help="measure the time that an engine's process computes, not the time that passes: "
+        "for one thread on a machine that others use")
     args = parser.parse_args()
-    document = dict(environment=environment(), seed=args.seed, measurements=[])
+    if args.cpu_time:
+        os.environ["BENCH_CLOCK"] = "cpu"
+    document = dict(environment=environment(), seed=args.seed, clock="cpu" if args.cpu_time else "wall", measurements=[])
     for path in args.models:
         info = path.with_suffix(".json")
         gflop = json.loads(info.read_text())["gflop"] if info.exists() else None
