@@ -1,6 +1,7 @@
 """One engine holding one model, live in a process of its own, driven by cpu.py and by `rooftune bench`.
 
-worker.py ENGINE MODEL THREADS INPUTS OUTPUTS
+worker.py ENGINE MODEL THREADS INPUTS OUTPUTS [PRECISION]
+PRECISION (fp32, bf16, fp16) is what the engine is asked to compute in; one that computes in what the model holds refuses others.
 INPUTS and OUTPUTS are .npz files, or folders of .npy with the file of every name in names.json.
 Prints one JSON line once loaded ({version, load_s, first_ms, ...}), having written the outputs for INPUTS to OUTPUTS; then for each line on stdin (seconds) runs for that long and prints {times_ms, peak_mb}."""
 import json
@@ -22,7 +23,9 @@ def memory_mb(field):
 
 
 class OnnxRuntime:
-    def __init__(self, path, threads, inputs):
+    def __init__(self, path, threads, inputs, precision):
+        if precision != "fp32":
+            raise SystemExit(f"onnxruntime computes in what the model holds: it cannot be asked for {precision}")
         import onnxruntime as ort
         self.version = ort.__version__
         options = ort.SessionOptions()
@@ -44,11 +47,11 @@ class OnnxRuntime:
 
 
 class OpenVino:
-    def __init__(self, path, threads, inputs):
+    def __init__(self, path, threads, inputs, precision):
         import openvino as ov
         self.version = ov.__version__.split("-")[0]
         config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1,
-                  "INFERENCE_PRECISION_HINT": "f32"}       # its default on CPUs with bf16 is bf16
+                  "INFERENCE_PRECISION_HINT": precision.replace("fp", "f")}  # its default on CPUs with bf16 is bf16
         compiled = ov.Core().compile_model(path, "CPU", config)
         self.request = compiled.create_infer_request()
         self.names = [o.get_any_name() for o in compiled.outputs]
@@ -65,14 +68,14 @@ class OpenVino:
 class Rooftune:
     """Through the Python package; an .onnx is compiled first, untuned (`rooftune optimize --budget 0`)."""
 
-    def __init__(self, path, threads, inputs):
+    def __init__(self, path, threads, inputs, precision):
         sys.path.insert(0, str(ROOT / "python"))
         import rooftune
         self.version = rooftune.__version__
         self.inputs = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
         with tempfile.TemporaryDirectory() as folder:
             if not path.endswith(".rt"):
-                rooftune.optimize(model=path, output=folder, budget="0", threads=threads)
+                rooftune.optimize(model=path, output=folder, budget="0", threads=threads, precisions=[precision])
                 path = f"{folder}/model.rt"
             self.model = rooftune.load(path, threads=threads)
         self.results = self.model.run(self.inputs)
@@ -115,11 +118,12 @@ def timed_burst(engine, seconds):
 
 
 def main():
-    name, path, threads, inputs_path, outputs_path = sys.argv[1:]
+    name, path, threads, inputs_path, outputs_path, *rest = sys.argv[1:]
+    precision = rest[0] if rest else "fp32"
     replies, sys.stdout = sys.stdout, sys.stderr             # engines may print
     inputs = read_arrays(inputs_path)
     start = time.perf_counter()
-    engine = ENGINES[name](path, int(threads), inputs)
+    engine = ENGINES[name](path, int(threads), inputs, precision)
     loaded = time.perf_counter()
     engine.run()
     first = time.perf_counter()

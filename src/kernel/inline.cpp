@@ -24,7 +24,9 @@ int operations(const Stage& stage) {
 
 bool only_moves(const Stage& stage) {
   return std::all_of(stage.nodes.begin(), stage.nodes.end(), [&](const ExprNode& n) {
-    bool widens = n.op == Op::cast && ir::is_float(n.type) && ir::is_float(stage.nodes[static_cast<size_t>(n.a)].type);
+    const DType from = n.op == Op::cast ? stage.nodes[static_cast<size_t>(n.a)].type : DType::undefined;
+    bool widens =
+        n.op == Op::cast && ir::is_float(n.type) && ir::is_float(from) && ir::bit_width(from) <= ir::bit_width(n.type);
     return n.op == Op::constant || n.op == Op::load || n.op == Op::index || widens;
   });
 }
@@ -110,7 +112,17 @@ class Inliner {
     }
     for (Index& e : reader.where) e = renumber(e, renumbered);
     for (Index& e : reader.out_indices) e = renumber(e, renumbered);
-    keep_needed(reader, renumbered.back());
+    keep_needed(reader, unrounded(reader.nodes, renumbered.back()));
+  }
+
+  /// A value that was widened only to be rounded back is that value.
+  static int unrounded(const std::vector<ExprNode>& nodes, int n) {
+    const ExprNode& rounded = nodes[static_cast<size_t>(n)];
+    if (rounded.op != Op::cast || !ir::is_float(rounded.type)) return n;
+    const ExprNode& wide = nodes[static_cast<size_t>(rounded.a)];
+    const bool widened = wide.op == Op::cast && nodes[static_cast<size_t>(wide.a)].type == rounded.type &&
+                         ir::is_float(wide.type) && ir::bit_width(wide.type) > ir::bit_width(rounded.type);
+    return widened ? wide.a : n;
   }
 
   /// Appends the map's expression at the load's indices. Where the load has conditions, every load in the expression

@@ -104,6 +104,22 @@ int pick(StageBuilder& b, int axis, const std::vector<int>& values) {
   return chosen;
 }
 
+/// The stage is a product of two loads in f32, which may have been widened from 16 bits.
+bool multiplies_two_loads(const Stage& stage) {
+  const auto is_load = [&](int n) {
+    const auto& node = stage.nodes[static_cast<size_t>(n)];
+    return node.op == Op::load || (node.op == Op::cast && ir::is_float(stage.nodes[static_cast<size_t>(node.a)].type) &&
+                                   stage.nodes[static_cast<size_t>(node.a)].op == Op::load);
+  };
+  const auto& product = stage.nodes.back();
+  return product.op == Op::mul && product.type == DType::f32 && is_load(product.a) && is_load(product.b);
+}
+
+int load_wide(StageBuilder& b, int buffer, std::vector<Index> at, std::vector<Index> where = {}) {
+  const int loaded = b.load(buffer, std::move(at), std::move(where));
+  return b.type_of(loaded) == DType::f32 ? loaded : b.cast(loaded, DType::f32);
+}
+
 struct Found {
   int stage = -1;     // the convolution
   int epilogue = -1;  // its only reader; -1: it writes an output itself
@@ -115,7 +131,8 @@ struct Found {
 std::optional<Found> find_convolution(const Kernel& kernel) {
   for (int s = 0; s < static_cast<int>(kernel.stages.size()); ++s) {
     const auto& stage = kernel.stages[static_cast<size_t>(s)];
-    if (!is_contraction(stage) || stage.spatial != 4 || stage.axes.size() != 7 || stage.nodes.size() != 3) continue;
+    if (!is_contraction(stage) || stage.spatial != 4 || stage.axes.size() != 7 || !multiplies_two_loads(stage))
+      continue;
     if (stage.axes[5].extent != 3 || stage.axes[6].extent != 3) continue;
     Found found;
     found.stage = s;
@@ -136,8 +153,7 @@ std::optional<Found> find_convolution(const Kernel& kernel) {
         found.pad_x = static_cast<int>(-node.indices[3].constant());
       }
     }
-    if (found.input < 0 || found.weights < 0 || kernel.buffers[static_cast<size_t>(found.input)].dtype != DType::f32)
-      continue;
+    if (found.input < 0 || found.weights < 0) continue;
     if (kernel.buffers[static_cast<size_t>(found.input)].role != Role::input) continue;
     if (kernel.buffers[static_cast<size_t>(stage.buffer)].role == Role::temporary) {
       const auto reading = readers(kernel, stage.buffer);
@@ -205,7 +221,7 @@ std::optional<Kernel> winograd(const Kernel& original, const Machine& machine, i
   };
   StageBuilder u1(k, "wino_u1", {c, {"fx", 3}, a, o});
   std::vector<int> taps;
-  for (int f = 0; f < 3; ++f) taps.push_back(u1.load(found->weights, {v(3), v(0), Index(f), v(1)}));
+  for (int f = 0; f < 3; ++f) taps.push_back(load_wide(u1, found->weights, {v(3), v(0), Index(f), v(1)}));
   const int u1_buffer = u1.finish(pick(u1, 2, filter_rows(u1, taps)));
   StageBuilder u(k, "wino_u", {a, b, c, o});
   taps.clear();
@@ -228,7 +244,7 @@ std::optional<Kernel> winograd(const Kernel& original, const Machine& machine, i
     const Index iy = ty * m + Index(i - found->pad_y), ix = tx * m + v(3) - Index(found->pad_x);
     std::vector<Index> inside;
     for (const auto& e : {iy, Index(in_shape[2] - 1) - iy, ix, Index(in_shape[3] - 1) - ix}) inside.push_back(e);
-    x.push_back(v1.load(found->input, {n, v(1), iy, ix}, inside, 0));
+    x.push_back(load_wide(v1, found->input, {n, v(1), iy, ix}, inside));
   }
   const int v1_buffer = v1.finish(pick(v1, 2, input_rows(v1, pairs, x)));
   StageBuilder v2(k, "wino_v", {a, b, t, c});

@@ -138,6 +138,10 @@ void lower_to(LowerContext& ctx) {
   lower_map(ctx, "cast", kLowered, [to](LowerContext&, StageBuilder& s, const std::vector<int>& x) {
     const DType from = s.type_of(x[0]);
     if (from == to) return x[0];
+    if (is_half(to)) {  // rounded, and computed with in f32 again
+      const int wide = from == DType::f32 ? x[0] : s.cast(x[0], DType::f32);
+      return s.cast(s.cast(wide, to), DType::f32);
+    }
     if (to == DType::boolean)
       return s.node(Op::logical_not, DType::boolean, s.node(Op::eq, DType::boolean, x[0], s.constant(0, from)));
     return s.cast(x[0], to);

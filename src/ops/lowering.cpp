@@ -4,6 +4,8 @@
 #include <cctype>
 #include <cmath>
 
+#include "ops/half.h"
+
 namespace rooftune::ops {
 
 bool can_lower(LowerContext& ctx, DTypeSet allowed) {
@@ -13,7 +15,7 @@ bool can_lower(LowerContext& ctx, DTypeSet allowed) {
     const std::string& name = ctx.graph().value(id).name;
     if (!type.is_static()) {
       ctx.reject(fmt::format("lower: '{}' is {}, not a tensor of static shape", name, type.to_string()));
-    } else if (!contains(allowed, type.dtype())) {
+    } else if (!contains(allowed, computed_in(type.dtype()))) {
       ctx.reject(fmt::format("lower: '{}' is {}, {} is lowered for {}", name, ir::name(type.dtype()), ctx.node().op,
                              to_string(allowed)));
     } else if (element_count(type.shape()) == 0) {

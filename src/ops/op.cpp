@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "ops/common.h"
+#include "ops/half.h"
 
 namespace rooftune::ops {
 namespace {
@@ -168,7 +168,7 @@ std::vector<int64_t> LowerContext::output_shape(int i) const {
   return static_values(type_of(graph_, node_, node_.outputs, i, "output").shape());
 }
 
-DType LowerContext::dtype(int i) const { return type_of(graph_, node_, node_.inputs, i, "input").dtype(); }
+DType LowerContext::dtype(int i) const { return computed_in(type_of(graph_, node_, node_.inputs, i, "input").dtype()); }
 
 const Tensor* LowerContext::constant(int i) const { return graph_.constant(node_.input(static_cast<size_t>(i))); }
 

@@ -1,6 +1,7 @@
 #include "ops/stages.h"
 
 #include "ops/cells.h"
+#include "ops/half.h"
 
 namespace rooftune::ops {
 
@@ -10,7 +11,7 @@ bool can_lower_inputs(LowerContext& ctx, std::initializer_list<int> inputs, DTyp
     const ir::Value& value = ctx.graph().value(id);
     if (!value.type.is_static())
       ctx.reject(fmt::format("lower: '{}' is {}, not a tensor of static shape", value.name, value.type.to_string()));
-    else if (!contains(allowed, value.type.dtype()))
+    else if (!contains(allowed, computed_in(value.type.dtype())))
       ctx.reject(fmt::format("lower: '{}' is {}, {} is lowered for {}", value.name, ir::name(value.type.dtype()),
                              ctx.node().op, to_string(allowed)));
     else if (ir::element_count(value.type.shape()) == 0) ctx.reject(fmt::format("lower: '{}' is empty", value.name));

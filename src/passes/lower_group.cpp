@@ -1,6 +1,6 @@
 #include "passes/lower_group.h"
 
-#include "ops/op.h"
+#include "ops/half.h"
 #include "passes/partition.h"
 
 namespace rooftune::passes {
@@ -80,19 +80,21 @@ std::optional<LoweredGroup> lower_group(const ir::Graph& graph, const ir::Group&
         if (why = why_no_buffer(graph.value(v)); !why.empty()) return std::nullopt;
     std::vector<int> inputs;
     for (ir::ValueId v : node.inputs) inputs.push_back(v == ir::kNone ? -1 : buffer_of.at(v));
-    ops::LowerContext context(graph, node, kernel, inputs);
-    def.lower(context);
-    if (!context.rejection().empty()) {
-      why = fmt::format("{}: {}", node.op, context.rejection());
+    const auto lowered = ops::lower_node(graph, node, kernel, inputs);
+    if (!lowered.rejection.empty()) {
+      why = fmt::format("{}: {}", node.op, lowered.rejection);
       return std::nullopt;
     }
     for (size_t i = 0; i < node.outputs.size(); ++i) {
       if (node.outputs[i] == ir::kNone) continue;
-      if (i >= context.outputs().size() || context.outputs()[i] < 0) {
+      if (i >= lowered.outputs.size() || lowered.outputs[i] < 0) {
         why = fmt::format("{} does not lower its output {}", node.op, i);
         return std::nullopt;
       }
-      buffer_of[node.outputs[i]] = context.outputs()[i];
+      // What is stored is rounded, and so is what reads it: it may read it where it is stored.
+      const ir::ValueId v = node.outputs[i];
+      const bool stored = std::find(group.outputs.begin(), group.outputs.end(), v) != group.outputs.end();
+      buffer_of[v] = stored ? ops::rounded(kernel, lowered.outputs[i], graph.type(v).dtype()) : lowered.outputs[i];
     }
   }
   result.values.resize(kernel.buffers.size(), ir::kNone);

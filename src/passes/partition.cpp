@@ -1,5 +1,6 @@
 #include "passes/partition.h"
 
+#include "ops/half.h"
 #include "passes/fusion_rules.h"
 #include "passes/grouping.h"
 #include "passes/loops.h"
@@ -26,6 +27,8 @@ bool computes(ir::DType dtype) {
   using ir::DType;
   switch (dtype) {
     case DType::f32:
+    case DType::f16:
+    case DType::bf16:
     case DType::f64:
     case DType::i32:
     case DType::i64:
@@ -74,9 +77,8 @@ std::string why_no_kernel(const Graph& graph, const Node& node) {
     if (output == kNone) continue;
     if (const std::string why = add_buffer(graph, output, kernel, unused); !why.empty()) return node.op + ": " + why;
   }
-  ops::LowerContext context(graph, node, kernel, std::move(inputs));
-  def->lower(context);  // the only way to know whether it takes these attributes
-  return context.rejection();
+  return ops::lower_node(graph, node, kernel, inputs)
+      .rejection;  // the only way to know whether it takes these attributes
 }
 
 Partitioned partition(const Graph& graph, const PartitionOptions& options) {

@@ -45,6 +45,8 @@ struct Contender {
 
 struct Match {
   const Model& model;
+  const Precision& asked;  // of all engines …
+  const Precision& held;   // … and what the numbers are held in: a model may be in 16 bits as it is
   const std::vector<ir::Tensor>& inputs;
   const runtime::Executable& executable;
   runtime::Context& context;
@@ -88,8 +90,8 @@ Contender enter(const std::string& engine, const Match& match, const std::string
   std::vector<std::string> names;
   for (ir::ValueId v : match.model.graph.inputs) names.push_back(match.model.graph.value(v).name);
   try {
-    one.worker =
-        std::make_unique<Worker>(*rival, match.model.path, match.threads, names, match.inputs, folder, match.cancelled);
+    one.worker = std::make_unique<Worker>(*rival, match.model.path, match.asked.name, match.threads, names,
+                                          match.inputs, folder, match.cancelled);
     one.load_ms = json_field<double>(one.worker->info(), "load_s", engine) * 1e3;
     one.outputs = one.worker->outputs(verify::output_names(match.model.graph));
   } catch (const InputError& e) {  // the others go on without it
@@ -119,7 +121,7 @@ void burst(Contender& one, const Match& match, double seconds) {
 
 Json row_of(const Contender& one, const Match& match, const Roof& roof, const std::vector<ir::Tensor>& expected,
             bool times) {
-  Json row = {{"engine", one.engine}, {"precision", "fp32"}, {"threads", match.threads}};
+  Json row = {{"engine", one.engine}, {"precision", match.held.name}, {"threads", match.threads}};
   if (!one.error.empty()) {
     row["error"] = one.error;
     return row;
@@ -148,9 +150,7 @@ Json bench(const Json& json, Progress& progress, const Cancelled& cancelled) {
   const Request request(
       json, "bench",
       {"model", "engines", "precision", "target", "input", "duration", "times", "dim", "threads", "seed", "backend"});
-  const std::string precision = request.text("precision", "fp32");
-  if (precision != "fp32" && precision != "f32")
-    throw InputError("bench: precision '{}' is not available; fp32 is", precision);
+  const auto asked = parse_precision("bench", request.text("precision", "fp32"));
   const std::string target_name = request.text("target", "host");
   if (target_name != "host") throw InputError("bench: target '{}' cannot be measured here; host can", target_name);
   const auto engines = engines_of(request);
@@ -167,10 +167,11 @@ Json bench(const Json& json, Progress& progress, const Cancelled& cancelled) {
   const auto inputs = read_inputs(model.graph, request.texts("input"), seed);
   progress.report("compiling", 0, 0);
   const double start = measure::now_seconds();
-  const runtime::Executable executable(compile(model, target), target.machine.threads);
+  const runtime::Executable executable(compile(model, target, true, asked), target.machine.threads);
   auto context = executable.make_context(target.machine.threads);
   const double own_load_ms = model.load_ms + (measure::now_seconds() - start) * 1e3;
-  const Match match{model, inputs, executable, *context, target.machine.threads, cancelled};
+  const Precision held = asked.dtype == ir::DType::f32 ? precision_of(model.graph) : asked;
+  const Match match{model, asked, held, inputs, executable, *context, target.machine.threads, cancelled};
   Contender self = enter_self(match, own_load_ms);
   const Roof roof = roof_of(executable.program(), target.machine.threads);
   progress.report("computing what the outputs should be", 0, 0);

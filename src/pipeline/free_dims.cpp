@@ -113,7 +113,10 @@ tune::Workload workload_of(const ir::Graph& graph, const std::function<void(ir::
     graphs.push_back(at_size(graph, size));
     passes(graphs.back());
   }
-  return tune::make_workload(std::move(graphs), sizes, target.machine, fuse);
+  const auto& extensions = target.cpu.extensions;
+  const bool bf16 = std::find(extensions.begin(), extensions.end(), "avx512bf16") != extensions.end();
+  return tune::make_workload(std::move(graphs), sizes, target.machine, fuse,
+                             [bf16](ir::DType dtype) { return bf16 && dtype == ir::DType::bf16; });
 }
 
 tune::Size sizes_of(const ir::Graph& graph, const std::vector<ir::Tensor>& inputs) {

@@ -129,13 +129,18 @@ void require_bounded(const Model& model) {
           frontends::input_symbols(model.graph).empty() ? "name" : frontends::input_symbols(model.graph)[0]);
 }
 
-runtime::Program compile(const Model& model, const HostTarget& target, bool fuse) {
-  if (model.program) return *model.program;
+runtime::Program compile(const Model& model, const HostTarget& target, bool fuse, const Precision& precision) {
+  if (model.program) {
+    if (precision.dtype != ir::DType::f32)
+      throw InputError("{} is compiled: its precision is fixed; give the model it was made from", model.path);
+    return *model.program;
+  }
   require_bounded(model);
   const auto work = workload_of(
       model.graph,
       [&](ir::Graph& graph) {
         if (fuse) passes::run_passes(graph);
+        lower_to(graph, precision);
       },
       target, fuse);
   std::vector<tune::Choice> choices;

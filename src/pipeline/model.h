@@ -9,6 +9,7 @@
 #include "ir/graph.h"
 #include "kernel/space.h"
 #include "pipeline/host.h"
+#include "pipeline/precision.h"
 #include "pipeline/request.h"
 #include "runtime/executable.h"
 #include "tune/workload.h"
@@ -34,8 +35,9 @@ std::pair<Model, Model> load_pair(const std::string& first, const std::string& s
 void require_bounded(const Model& model);
 
 /// A program for the model: its own where it is a package, else compiled now with analytical schedules. `fuse` false:
-/// every node on its own, no passes (the baseline).
-runtime::Program compile(const Model& model, const HostTarget& target, bool fuse = true);
+/// every node on its own, no passes (the baseline). InputError for a precision other than fp32 of a package.
+runtime::Program compile(const Model& model, const HostTarget& target, bool fuse = true,
+                         const Precision& precision = {});
 
 /// Inputs by name from files (`name=x.npy`); those not named are random, equal ones for an equal seed, of the sizes that the
 /// files say of free dimensions, else of those given, else the largest. InputError naming an input that the model does not
@@ -47,7 +49,7 @@ std::vector<ir::Tensor> read_inputs(const ir::Graph& graph, const std::vector<st
 Json describe_values(const ir::Graph& graph, const std::vector<ir::ValueId>& values);
 
 /// The roof of a program on this machine: per step and in total (ms), by the operations of the chosen algorithms, and by
-/// those of the direct ones.
+/// those of the direct ones, at the peak of the coarsest numbers that a step reads.
 struct Roof {
   std::vector<double> step_ms;
   double total_ms = 0, direct_ms = 0;

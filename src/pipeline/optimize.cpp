@@ -1,7 +1,9 @@
 // The whole way: import → passes → tasks → tuning → program → verification → measurement → report. What is returned was
 // verified against the model as given and measured beside it; where nothing is faster or right, that model is returned.
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <cmath>
 #include <ctime>
 #include <filesystem>
 #include <optional>
@@ -22,6 +24,7 @@
 #include "pipeline/free_dims.h"
 #include "pipeline/model.h"
 #include "pipeline/optimize_report.h"
+#include "pipeline/trial.h"
 #include "plugins/plugins.h"
 #include "report/report.h"
 #include "tune/database.h"
@@ -40,11 +43,10 @@ std::string utc_now() {
   return text;
 }
 
-constexpr int kRandomSamples = 2;
-
 struct Options {
   double budget = 60;
-  verify::Tolerance tolerance;
+  std::optional<double> max_rel_error;  // of every candidate; else what is usual for its precision
+  std::vector<Precision> precisions;
   std::string directory, dump_passes, emit_kernels, data;
   std::optional<std::string> database;
   tune::Preset preset;
@@ -59,6 +61,8 @@ Options parse_options(const Request& request) {
   o.preset = tune::find_preset(request.text("preset", "default"));
   o.budget = request.has("budget") ? parse_duration(request.text("budget"), "--budget") : o.preset.budget_seconds;
   o.retune = request.flag("retune");
+  if (request.has("max_rel_error")) o.max_rel_error = request.number("max_rel_error", 0);
+  if (o.max_rel_error && !(*o.max_rel_error > 0)) request.fail("max_rel_error", "a positive number");
   o.directory = request.text("output");
   o.dump_passes = request.text("dump_passes", "");
   o.emit_kernels = request.text("emit_kernels", "");
@@ -66,174 +70,18 @@ Options parse_options(const Request& request) {
   if (request.has("database")) o.database = request.text("database");
   o.dry_run = request.flag("dry_run");
   for (const auto& name : request.words("disable_pass")) o.disabled.insert(name);
-  for (const auto& precision : request.words("precisions"))
-    if (precision != "fp32" && precision != "f32")
-      throw InputError("optimize: precision '{}' is not available; fp32 is", precision);
+  for (const auto& name : request.words("precisions")) {
+    auto precision = parse_precision("optimize", name);
+    if (std::none_of(o.precisions.begin(), o.precisions.end(),
+                     [&](const auto& p) { return p.dtype == precision.dtype; }))
+      o.precisions.push_back(std::move(precision));
+  }
+  if (o.precisions.empty()) o.precisions.emplace_back();
   const std::string target = request.text("target", "host");
   if (target != "host")
     throw InputError("optimize: code is generated for target host; '{}' can be estimated with analyze", target);
   o.seed = request.has("seed") || !o.preset.seed ? request.seed() : *o.preset.seed;
   return o;
-}
-
-/// One program under measurement.
-struct Side {
-  explicit Side(runtime::Program program, int threads)
-      : executable(std::move(program), threads), context(executable.make_context(threads)) {}
-  runtime::Executable executable;
-  std::unique_ptr<runtime::Context> context;
-  std::vector<ir::Tensor> outputs;
-  std::vector<double> ms;
-  void run(const std::vector<ir::Tensor>& inputs) { executable.run(*context, inputs, outputs); }
-};
-
-/// A B A B …, for `seconds` in all, at least `least` runs each.
-void measure_interleaved(std::vector<Side*> sides, const std::vector<ir::Tensor>& inputs, double seconds, int least,
-                         const Cancelled& cancelled) {
-  for (auto* side : sides) {
-    side->outputs.clear();
-    side->run(inputs);
-  }
-  const double start = measure::now_seconds();
-  for (int round = 0; round < (cancelled.requested() ? 1 : least) ||
-                      (measure::now_seconds() - start < seconds && round < 2000 && !cancelled.requested());
-       ++round) {
-    for (auto* side : sides) {
-      const double t = measure::now_seconds();
-      side->run(inputs);
-      side->ms.push_back((measure::now_seconds() - t) * 1e3);
-    }
-  }
-}
-
-report::Measurement measurement_of(const Side& side, const std::string& label) {
-  report::Measurement m;
-  m.label = label;
-  const auto summary = measure::summarize(side.ms);
-  m.p50_ms = summary.p50;
-  m.p95_ms = summary.p95;
-  m.min_ms = summary.min;
-  m.runs = summary.count;
-  const auto roof = roof_of(side.executable.program(), side.context->threads());
-  m.roofline_ms = roof.total_ms;
-  m.direct_roofline_ms = roof.direct_ms;
-  m.size_mb = constant_mb(side.executable.program());
-  m.peak_memory_mb = *m.size_mb + static_cast<double>(side.context->bytes()) / 1e6;
-  return m;
-}
-
-/// Median milliseconds of every side's steps; A B A B …, so that both see the same machine.
-std::vector<std::vector<double>> step_times(const std::vector<Side*>& sides, const std::vector<ir::Tensor>& inputs,
-                                            const Cancelled& cancelled) {
-  constexpr int kRuns = 5;
-  std::vector<std::vector<std::vector<double>>> times(sides.size());  // by side and step
-  for (auto* side : sides) side->outputs.clear();
-  for (int r = 0; r < kRuns && (r == 0 || !cancelled.requested()); ++r)
-    for (size_t s = 0; s < sides.size(); ++s) {
-      const auto steps = sides[s]->executable.profile(*sides[s]->context, inputs, sides[s]->outputs);
-      times[s].resize(steps.size());
-      for (size_t i = 0; i < steps.size(); ++i) times[s][i].push_back(steps[i].milliseconds);
-    }
-  std::vector<std::vector<double>> medians(sides.size());
-  for (size_t s = 0; s < sides.size(); ++s)
-    for (const auto& step : times[s]) medians[s].push_back(measure::median(step));
-  return medians;
-}
-
-/// Inputs and what the model as given makes of them, by references.
-struct Golden {
-  std::vector<ir::Tensor> inputs, outputs;
-};
-
-/// On fresh random inputs, and on the user's data where there are any; at least one.
-std::vector<Golden> golden_runs(const ir::Graph& original, const Options& options, Progress& progress,
-                                const Cancelled& cancelled) {
-  verify::InputGenerator generator(original, options.seed + 1);
-  std::vector<std::vector<ir::Tensor>> inputs;
-  for (const auto& size : special_sizes(original)) {
-    generator.set_sizes(size);
-    inputs.push_back(generator.next());
-  }
-  for (int i = 0; i < kRandomSamples; ++i) {
-    // References take long on the largest size of free dimensions, where programs are compared instead.
-    if (has_free_dims(original)) generator.draw_sizes();
-    inputs.push_back(generator.next());
-  }
-  if (!options.data.empty())
-    for (auto& sample : read_samples(original, options.data)) inputs.push_back(std::move(sample));
-  std::vector<Golden> runs;
-  for (auto& one : inputs) {
-    progress.report("computing what the outputs should be", static_cast<double>(runs.size()),
-                    static_cast<double>(inputs.size()));
-    if (!runs.empty() && cancelled.requested()) break;
-    std::vector<ir::Tensor> outputs;
-    try {
-      outputs = ops::evaluate(original, one);
-    } catch (const InputError&) {
-      if (!has_free_dims(original)) throw;
-      continue;  // no size of the model
-    }
-    runs.push_back({std::move(one), std::move(outputs)});
-  }
-  if (runs.empty())
-    throw InputError("the model takes none of the sizes that were tried: raise the lower bounds of --dim");
-  return runs;
-}
-
-verify::Comparison golden_check(const std::vector<Golden>& runs, const ir::Graph& original, Side& candidate) {
-  std::optional<verify::Comparison> worst;
-  for (const auto& golden : runs) {
-    candidate.outputs.clear();  // their sizes may differ from sample to sample
-    candidate.run(golden.inputs);
-    const auto comparison = verify::compare(verify::output_names(original), candidate.outputs, golden.outputs);
-    worst = worst ? verify::worse(*worst, comparison) : comparison;
-  }
-  return *worst;
-}
-
-struct Verified {
-  std::unique_ptr<Side> side;
-  verify::Comparison comparison;
-  double assembling_seconds = 0;  // code generation and layout of the program
-};
-
-/// The program of what was tuned. What is right goes into the tuning database; where it is wrong, the database forgets
-/// it, and the analytical choices take its place.
-Verified verified_program(const tune::Workload& work, const kernel::Machine& machine, codegen::Codegen& codegen,
-                          const tune::TuneOptions& tuning, tune::Tuned& tuned, const std::vector<Golden>& golden,
-                          const ir::Graph& original, const verify::Tolerance& tolerance, Progress& progress) {
-  constexpr double kTrialSeconds = 60;
-  progress.report("assembling", 0, 1);
-  const double began = measure::now_seconds();
-  auto program = tune::assemble(work, tuned.choices, codegen);
-  const double assembling_seconds = measure::now_seconds() - began;
-  const bool recalled =
-      std::any_of(tuned.logs.begin(), tuned.logs.end(), [](const auto& log) { return log.from_database; });
-  Verified result;
-  result.assembling_seconds = assembling_seconds;
-  if (!recalled || tune::survives(program, tuning.threads, verify::InputGenerator(original, tuning.seed + 3).next(),
-                                  kTrialSeconds)) {
-    result.side = std::make_unique<Side>(std::move(program), tuning.threads);
-    progress.report("verifying", 0, 1);
-    result.comparison = golden_check(golden, original, *result.side);
-    if (result.comparison.agrees(tolerance)) {
-      tune::remember(work, tuned, codegen, tuning);
-      return result;
-    }
-  }
-  auto untuned = tune::untuned(work, machine);
-  if (result.side && tune::same_choices(untuned.choices, tuned.choices)) return result;
-  log_warning("the tuned program {}; the analytical one takes its place",
-              result.side ? "is wrong: " + result.comparison.why_not(tolerance) : "does not run");
-  const bool runs = result.side != nullptr;
-  result.side.reset();
-  untuned.logs = std::move(tuned.logs);
-  tuned = std::move(untuned);
-  result.side = std::make_unique<Side>(tune::assemble(work, tuned.choices, codegen), tuning.threads);
-  result.comparison = golden_check(golden, original, *result.side);
-  // Where that is no better, it is not the choices that are wrong.
-  if (!runs || result.comparison.agrees(tolerance)) tune::forget(work, codegen, tuning);
-  return result;
 }
 
 std::string described(size_t samples, const ir::Graph& original, const Options& options) {
@@ -286,36 +134,135 @@ void run_passes(ir::Graph& graph, const Options& options, report::Report& report
   if (dumps) dumps->commit();
 }
 
-Json describe_tasks(const std::string& model, const tune::Workload& work) {
-  Json tasks = Json::array();
-  for (const auto& task : work.tasks) {
-    Json algorithms = Json::array();
-    for (const auto& variant : task.variants) algorithms.push_back(variant.algorithm);
-    tasks.push_back(
-        {{"name", task.name}, {"uses", task.groups.size()}, {"algorithms", algorithms}, {"flops", task.direct_flops}});
+/// The model in one precision: what is made of it, and whether it may be used.
+struct Candidate {
+  std::string id;
+  Precision precision;
+  verify::Tolerance tolerance;
+  std::vector<report::Pass> passes;
+  tune::Workload work;
+  tune::Tuned tuned;
+  std::unique_ptr<Side> side;
+  verify::Comparison comparison;
+  double assembling_seconds = 0;
+  std::string rejected;  // why it may not
+
+  double error() const { return comparison.max_rel_error(); }
+};
+
+std::vector<Candidate> candidates_of(const ir::Graph& graph, const Options& options) {
+  std::vector<Candidate> all;
+  for (const auto& precision : options.precisions) {
+    Candidate& c = all.emplace_back();
+    c.precision = precision;
+    c.id = precision.dtype == ir::DType::f32 ? "optimised" : "optimised " + precision.name;
+    // As it is, the model may be in 16 bits: then its own references round, too.
+    c.tolerance = verify::default_tolerance(graph);
+    const double usual = std::max({c.tolerance.relative, precision.tolerance, precision_of(graph).tolerance});
+    c.tolerance.relative = options.max_rel_error.value_or(usual);
   }
-  return {{"model", model}, {"dry_run", true}, {"tasks", tasks}, {"groups", work.partition.groups.size()}};
+  return all;
 }
 
-/// Which of two measured sides is returned: the model as given unless the other is right (`comparison`) and faster.
-/// Fills what the report says about that.
-Side& choose(Side& baseline, Side& best, const verify::Comparison& comparison, const std::vector<Golden>& golden,
-             const ir::Graph& original, const Options& options, report::Report& report) {
+Json describe_tasks(const std::string& model, const std::vector<Candidate>& candidates) {
+  Json tasks = Json::array();
+  size_t groups = 0;
+  for (const auto& c : candidates) {
+    for (const auto& task : c.work.tasks) {
+      Json algorithms = Json::array();
+      for (const auto& variant : task.variants) algorithms.push_back(variant.algorithm);
+      tasks.push_back({{"name", task.name},
+                       {"uses", task.groups.size()},
+                       {"algorithms", algorithms},
+                       {"flops", task.direct_flops},
+                       {"precision", c.precision.name}});
+    }
+    groups += c.work.partition.groups.size();
+  }
+  return {{"model", model}, {"dry_run", true}, {"tasks", tasks}, {"groups", groups}};
+}
+
+/// Tunes a candidate and makes its program. What a coarse precision costs in accuracy is seen before time is spent on it.
+void tune_candidate(Candidate& c, const HostTarget& target, codegen::Codegen& codegen, const tune::TuneOptions& tuning,
+                    const std::vector<Golden>& golden, const ir::Graph& original, Progress& progress) {
+  if (c.precision.dtype != ir::DType::f32) {
+    progress.report("trying " + c.precision.name, 0, 1);
+    const auto untuned = tune::untuned(c.work, target.machine);
+    Side trial(tune::assemble(c.work, untuned.choices, codegen), tuning.threads);
+    c.comparison = golden_check(golden, original, trial);
+    if (!c.comparison.agrees(c.tolerance)) {
+      c.rejected = "not accurate enough: " + c.comparison.why_not(c.tolerance);
+      return;
+    }
+  }
+  c.tuned = tune::tune(c.work, target.machine, codegen, tuning);
+  auto [side, comparison, assembling_seconds] =
+      verified_program(c.work, target.machine, codegen, tuning, c.tuned, golden, original, c.tolerance, progress);
+  c.side = std::move(side);
+  c.comparison = std::move(comparison);
+  c.assembling_seconds = assembling_seconds;
+  if (!c.comparison.agrees(c.tolerance)) c.rejected = "not verified: " + c.comparison.why_not(c.tolerance);
+}
+
+/// Those that no other one beats in time, error and size at once.
+std::vector<std::string> pareto_of(const std::vector<report::Candidate>& candidates) {
+  const auto usable = [](const report::Candidate& c) { return c.note.empty() && c.measured_ms.has_value(); };
+  const auto values = [](const report::Candidate& c) {
+    return std::array{*c.measured_ms, c.max_rel_error.value_or(0), c.size_mb.value_or(0)};
+  };
+  std::vector<std::string> ids;
+  for (const auto& c : candidates) {
+    const bool beaten = usable(c) && std::any_of(candidates.begin(), candidates.end(), [&](const auto& other) {
+                          if (!usable(other)) return false;
+                          const auto mine = values(c), theirs = values(other);
+                          bool no_worse = true;
+                          for (size_t i = 0; i < mine.size(); ++i) no_worse = no_worse && theirs[i] <= mine[i];
+                          return no_worse && theirs != mine;
+                        });
+    if (usable(c) && !beaten) ids.push_back(c.id);
+  }
+  return ids;
+}
+
+/// Which of the measured sides is returned: of those that are right the fastest, and the model as given (nullptr) unless
+/// that is faster. Fills what the report says about it.
+Candidate* choose(Side& baseline, std::vector<Candidate>& candidates, const std::vector<Golden>& golden,
+                  const ir::Graph& original, const Options& options, report::Report& report) {
   report.baseline = measurement_of(baseline, "the model as given, one kernel per operator, not tuned");
-  report.best = measurement_of(best, "optimised");
-  // The accuracy on data is not known of either: that needs data with labels.
-  report.candidates = {{"baseline", {}, report.baseline.p50_ms, {}, report.baseline.size_mb, false, ""},
-                       {"optimised", {}, report.best.p50_ms, {}, report.best.size_mb, false, ""}};
-  const auto& tolerance = options.tolerance;
-  if (!comparison.agrees(tolerance)) report.reason = "not verified: " + comparison.why_not(tolerance);
-  else if (report.best.p50_ms > report.baseline.p50_ms) report.reason = "measured slower than the model as given";
-  report.candidates[1].note = report.reason;
-  report.kept_original = !report.reason.empty();
-  report.candidates[report.kept_original ? 0 : 1].chosen = true;
-  report.pareto = {report.kept_original ? "baseline" : "optimised"};
-  if (report.kept_original) report.best = report.baseline;
+  // The accuracy on data is not known: that needs data with labels.
+  report.candidates = {{"baseline", {}, report.baseline.p50_ms, {}, report.baseline.size_mb, false, "", {}}};
+  Candidate* best = nullptr;
+  std::map<const Candidate*, report::Measurement> measured;
+  for (auto& c : candidates) {
+    auto& row = report.candidates.emplace_back();
+    row.id = c.id;
+    row.max_rel_error = c.error();
+    if (c.side) {
+      const auto& m = measured[&c] = measurement_of(*c.side, c.id);
+      row.measured_ms = m.p50_ms;
+      row.size_mb = m.size_mb;
+      double predicted = 0;  // nothing where a task's time is not known
+      for (size_t t = 0; t < c.work.tasks.size(); ++t)
+        predicted += c.tuned.ms[t] > 0 ? c.tuned.ms[t] * c.work.tasks[t].runs : INFINITY;
+      if (std::isfinite(predicted) && predicted > 0) row.predicted_ms = predicted;
+      if (c.rejected.empty() && m.p50_ms > report.baseline.p50_ms)
+        c.rejected = "measured slower than the model as given";
+      if (c.rejected.empty() && (best == nullptr || m.p50_ms < measured[best].p50_ms)) best = &c;
+    }
+    row.note = c.rejected;
+  }
+  report.kept_original = best == nullptr;
+  for (const auto& c : candidates)
+    if (best == nullptr)
+      report.reason += (report.reason.empty() ? "" : "; ") + (candidates.size() > 1 ? c.id + ": " : "") + c.rejected;
+  const size_t chosen = best == nullptr ? 0 : 1 + static_cast<size_t>(best - candidates.data());
+  report.candidates[chosen].chosen = true;
+  report.pareto =
+      candidates.size() > 1 ? pareto_of(report.candidates) : std::vector<std::string>{report.candidates[chosen].id};
+  report.best = best == nullptr ? report.baseline : measured[best];
   // What is handed back is checked, the original too.
-  const auto returned = report.kept_original ? golden_check(golden, original, baseline) : comparison;
+  const auto returned = best == nullptr ? golden_check(golden, original, baseline) : best->comparison;
+  const auto tolerance = (best == nullptr ? candidates.front() : *best).tolerance;
   auto& verification = report.verification;
   verification.verified = returned.agrees(tolerance);
   verification.max_rel_error = returned.max_rel_error();
@@ -323,7 +270,7 @@ Side& choose(Side& baseline, Side& best, const verify::Comparison& comparison, c
   verification.samples = static_cast<int64_t>(golden.size());
   verification.against = described(golden.size(), original, options);
   if (!verification.verified) verification.note = returned.why_not(tolerance);
-  return report.kept_original ? baseline : best;
+  return best;
 }
 
 /// Milliseconds until a package is ready to run.
@@ -336,6 +283,8 @@ double load_milliseconds(const std::string& path, int threads) {
 
 report::RunCard run_card_of(const Json& request, const Options& options, const Model& model,
                             const std::string& database, const report::Report& report) {
+  std::vector<std::string> precisions;
+  for (const auto& p : options.precisions) precisions.push_back(p.name);
   report::RunCard card;
   card.request = request;
   card.request["seed"] = options.seed;  // also where none was given: what it takes to ask for the same again
@@ -349,9 +298,9 @@ report::RunCard run_card_of(const Json& request, const Options& options, const M
   card.versions = {{"rooftune", version()}};
   card.seeds = {{"seed", static_cast<int64_t>(options.seed)}};
   card.options = {{"budget_seconds", fmt::format("{}", options.budget)},
-                  {"max_rel_error", fmt::format("{}", options.tolerance.relative)},
+                  {"max_rel_error", fmt::format("{}", report.verification.tolerance)},
                   {"threads", std::to_string(report.environment.threads)},
-                  {"precisions", "fp32"},
+                  {"precisions", fmt::format("{}", fmt::join(precisions, ","))},
                   {"target", report.environment.target},
                   {"database", database.empty() ? "none" : database},
                   {"preset", options.preset.name},
@@ -380,14 +329,11 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
       json, "optimize",
       {"model", "output", "dim", "target", "budget", "precisions", "max_rel_error", "disable_pass", "dump_passes",
        "emit_kernels", "dry_run", "threads", "seed", "database", "data", "backend", "preset", "retune"});
-  Options options = parse_options(request);
+  const Options options = parse_options(request);
   report::Report report;
   report.created = utc_now();
   const Model model = load(request);
   require_bounded(model);
-  options.tolerance = verify::default_tolerance(model.graph);
-  options.tolerance.relative = request.number("max_rel_error", options.tolerance.relative);
-  if (!(options.tolerance.relative > 0)) request.fail("max_rel_error", "a positive number");
   if (model.program) throw InputError("optimize: {} is compiled already; give the model it was made from", model.path);
   const auto target = host_target(request);
   const int threads = target.machine.threads;
@@ -403,17 +349,21 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
 
   if (!options.dry_run) require_writable(options);
   const std::string database = options.dry_run ? "" : database_path(options);
-  const auto reported = [&](ir::Graph& graph) {  // at several sizes where dimensions are free: the last is told of
-    report.passes.clear();
-    run_passes(graph, options, report, progress, cancelled);
-  };
-  const auto work = workload_of(model.graph, reported, target);
-  if (options.dry_run) return describe_tasks(report.model, work);
+  auto candidates = candidates_of(model.graph, options);
+  for (auto& c : candidates) {
+    const auto reported = [&](ir::Graph& graph) {  // at several sizes where dimensions are free: the last is told of
+      report.passes.clear();
+      run_passes(graph, options, report, progress, cancelled);
+      lower_to(graph, c.precision);
+    };
+    c.work = workload_of(model.graph, reported, target);
+    c.passes = report.passes;
+  }
+  if (options.dry_run) return describe_tasks(report.model, candidates);
 
-  const auto golden = golden_runs(model.graph, options, progress, cancelled);
+  const auto golden = golden_runs(model.graph, options.data, options.seed, progress, cancelled);
   const double budget_start = measure::now_seconds();
   tune::TuneOptions tuning;
-  tuning.budget_seconds = codegen->follows_schedules() ? options.budget : 0;
   tuning.threads = threads;
   tuning.seed = options.seed;
   tuning.progress = &progress;
@@ -423,10 +373,10 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   tuning.preset = options.preset;
   tuning.spec = measure::host_spec(threads);
   tuning.again = options.retune;
-  auto tuned = tune::tune(work, target.machine, *codegen, tuning);
+  // Equal shares, whatever others leave: the database remembers in how much time a choice was found.
+  tuning.budget_seconds = codegen->follows_schedules() ? options.budget / static_cast<double>(candidates.size()) : 0;
+  for (auto& c : candidates) tune_candidate(c, target, *codegen, tuning, golden, model.graph, progress);
   report.tuning_seconds = measure::now_seconds() - budget_start;
-  const auto [best, at_samples, assembling_seconds] =
-      verified_program(work, target.machine, *codegen, tuning, tuned, golden, model.graph, options.tolerance, progress);
   // The baseline: the model as given, every operator by itself. Made late, so that it takes no memory during tuning.
   progress.report("baseline", 0, 1);
   Side baseline(compile(model, target, false), threads);
@@ -434,23 +384,35 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   progress.report("measuring", 0, 1);
   const auto inputs = verify::InputGenerator(model.graph, options.seed + 2).next();
   const measure::LoadMonitor load;
-  measure_interleaved({&baseline, best.get()}, inputs, 3, 5, cancelled);
-  // At the largest size of free dimensions no reference was computed: there both programs must agree.
-  auto comparison = at_samples;
-  if (has_free_dims(model.graph))
-    comparison =
-        verify::worse(comparison, verify::compare(verify::output_names(model.graph), best->outputs, baseline.outputs));
+  std::vector<Side*> sides = {&baseline};
+  for (auto& c : candidates)
+    if (c.side) sides.push_back(c.side.get());
+  measure_interleaved(sides, inputs, 1.5 * static_cast<double>(sides.size()), 5, cancelled);
+  // At the largest size of free dimensions no reference was computed: there the programs must agree.
+  for (auto& c : candidates) {
+    if (!has_free_dims(model.graph) || !c.side) continue;
+    c.comparison = verify::worse(c.comparison,
+                                 verify::compare(verify::output_names(model.graph), c.side->outputs, baseline.outputs));
+    if (c.rejected.empty() && !c.comparison.agrees(c.tolerance))
+      c.rejected = "not verified: " + c.comparison.why_not(c.tolerance);
+  }
   const double foreign_share = load.foreign_share();
   if (foreign_share > measure::kQuietShare)
     log_warning("other work took {:.0f} % of the machine while the result was measured", 100 * foreign_share);
-  Side& returned = choose(baseline, *best, comparison, golden, model.graph, options, report);
-  const bool keep = report.kept_original;
+  Candidate* best = choose(baseline, candidates, golden, model.graph, options, report);
+  const bool keep = best == nullptr;
+  Candidate& told = keep ? candidates.front() : *best;  // whose tasks the report shows
+  Side& returned = keep ? baseline : *best->side;
+  const auto& work = told.work;
+  const auto& tuned = told.tuned;
+  report.passes = told.passes;
   const auto step_ms =
       step_times(keep ? std::vector<Side*>{&baseline} : std::vector<Side*>{&baseline, &returned}, inputs, cancelled);
   const auto& program = returned.executable.program();
   report.operators = operator_rows(model.graph, {baseline.executable.program(), step_ms.front()},
                                    {program, step_ms.back()}, work, keep ? nullptr : &tuned, threads);
-  report.tasks = task_rows(work, tuned, threads);
+  const bool was_tuned = told.side != nullptr;  // not if it was given up before
+  if (was_tuned) report.tasks = task_rows(work, tuned, threads);
   report.memory_before = memory_timeline(baseline.executable.program(), threads);
   report.memory_after = memory_timeline(program, threads);
 
@@ -463,20 +425,22 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
     passes::PassOptions as_asked;
     as_asked.disabled = options.disabled;
     passes::run_passes(portable, as_asked);
+    lower_to(portable, best->precision);
   }
   exporters::find("onnx").write(portable, out.file("model.onnx"));
-  write_file(out.file("tuning.jsonl"), tuning_log(work, tuned, *codegen, tuning));
+  write_file(out.file("tuning.jsonl"), was_tuned ? tuning_log(work, tuned, *codegen, tuning) : "");
   report::write_report(report, out.path());
   auto card = run_card_of(json, options, model, database, report);
   card.versions["codegen"] = codegen->version();
   report::write_run_card(std::move(card), out.path());
-  if (!options.emit_kernels.empty()) write_kernels(options.emit_kernels, work, tuned, *codegen);
+  if (!options.emit_kernels.empty() && was_tuned) write_kernels(options.emit_kernels, work, tuned, *codegen);
   out.commit();
   Json document = report::to_json(report);
   document["output"] = options.directory;
   document["foreign_share"] = {{"tuning", tuned.foreign_share}, {"measuring", foreign_share}};
   document["seed"] = options.seed;
-  document["compile_seconds"] = report.tuning_seconds + assembling_seconds;  // from the graph to a program that runs
+  document["compile_seconds"] =
+      report.tuning_seconds + told.assembling_seconds;  // from the graph to a program that runs
   return document;
 }
 

@@ -37,8 +37,9 @@ const std::vector<Rival>& rivals() {
   return all;
 }
 
-Worker::Worker(const Rival& rival, const std::string& model, int threads, const std::vector<std::string>& input_names,
-               const std::vector<ir::Tensor>& inputs, const std::string& folder, const Cancelled& cancelled)
+Worker::Worker(const Rival& rival, const std::string& model, const std::string& precision, int threads,
+               const std::vector<std::string>& input_names, const std::vector<ir::Tensor>& inputs,
+               const std::string& folder, const Cancelled& cancelled)
     : engine_(rival.engine), package_(rival.package), folder_(folder + "/" + rival.engine) {
   const std::string script = worker_script();
   python_ = python_with({"numpy", package_}, {"ROOFTUNE_PYTHON"});
@@ -61,7 +62,7 @@ Worker::Worker(const Rival& rival, const std::string& model, int threads, const 
   socket_ = pair[0];
   try {
     process_ = start_process({python_, script, engine_, fs::absolute(model).string(), std::to_string(threads),
-                              folder_ + "/in", folder_ + "/out"},
+                              folder_ + "/in", folder_ + "/out", precision},
                              pair[1], pair[1], folder_ + "/log");
     ::close(pair[1]);
     info_ = parse_json(read_line(kLoadLimit, cancelled), engine_);

@@ -22,8 +22,9 @@ class Worker {
  public:
   /// Starts an engine on a model with these inputs, all files in `folder`, and waits until it has run once.
   /// EnvironmentError where no Python has the engine; InputError where the engine does not take the model.
-  Worker(const Rival& rival, const std::string& model, int threads, const std::vector<std::string>& input_names,
-         const std::vector<ir::Tensor>& inputs, const std::string& folder, const Cancelled& cancelled);
+  Worker(const Rival& rival, const std::string& model, const std::string& precision, int threads,
+         const std::vector<std::string>& input_names, const std::vector<ir::Tensor>& inputs, const std::string& folder,
+         const Cancelled& cancelled);
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;

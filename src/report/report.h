@@ -50,7 +50,8 @@ struct Candidate {
   std::string id;
   std::optional<double> predicted_ms, measured_ms, accuracy_drop_pct, size_mb;
   bool chosen = false;
-  std::string note;  // why it was rejected
+  std::string note;                     // why it was rejected
+  std::optional<double> max_rel_error;  // against the model as given
 };
 
 struct TriedSchedule {

@@ -33,6 +33,7 @@ template <typename A>
 void fields(A& a, Candidate& c) {
   a("id", c.id), a("predicted_ms", c.predicted_ms), a("measured_ms", c.measured_ms);
   a("accuracy_drop_pct", c.accuracy_drop_pct), a("size_mb", c.size_mb), a("chosen", c.chosen), a("note", c.note);
+  a("max_rel_error", c.max_rel_error);
 }
 
 template <typename A>

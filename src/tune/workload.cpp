@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "kernel/algorithms.h"
+#include "kernel/analysis.h"
 #include "kernel/unify.h"
 #include "ops/loop_borders.h"
 #include "passes/layout.h"
@@ -28,6 +29,7 @@ namespace {
 struct Cut {
   ir::Graph graph;
   ir::Partition partition;
+  std::map<std::string, passes::GroupKind> kinds;  // by name of the group
   passes::Layouts layouts;
   std::map<std::string, std::vector<std::string>> unfused;
 };
@@ -45,16 +47,19 @@ void keep_loop_borders_row_major(const ir::Graph& graph, passes::Layouts& layout
   }
 }
 
-Cut cut(ir::Graph optimised, const kernel::Machine& machine, bool fuse) {
+Cut cut(ir::Graph optimised, const kernel::Machine& machine, bool fuse, const passes::MultipliesAsItIs& as_it_is) {
   Cut result;
   if (fuse) passes::flatten_loops(optimised);
   passes::PartitionOptions options;
   options.fuse = fuse;
   auto parts = passes::partition(optimised, options);
+  if (fuse) passes::insert_widenings(optimised, parts, as_it_is);
   result.partition = std::move(parts.partition);
-  for (size_t g = 0; g < parts.info.size(); ++g)  // by name: conversions that come in shift the groups
-    if (!parts.info[g].reasons.empty())
-      result.unfused[result.partition.groups[g].name] = std::move(parts.info[g].reasons);
+  for (size_t g = 0; g < parts.info.size(); ++g) {  // by name: conversions that come in shift the groups
+    const std::string& name = result.partition.groups[g].name;
+    result.kinds[name] = parts.info[g].kind;
+    if (!parts.info[g].reasons.empty()) result.unfused[name] = std::move(parts.info[g].reasons);
+  }
   if (fuse) {
     result.layouts = passes::choose_layouts(optimised, result.partition, machine.lanes);
     keep_loop_borders_row_major(optimised, result.layouts);
@@ -153,6 +158,13 @@ class Twins {
             "output '{}' is a constant that depends on the size of the model: give the dimensions as numbers",
             cuts_[0].graph.value(values[0]).name);
     }
+  }
+
+  /// The values of all sizes that correspond to one of the largest.
+  std::vector<ir::ValueId> counterparts(ir::ValueId v) const {
+    std::vector<ir::ValueId> values = {v};
+    for (size_t t = 1; t < cuts_.size(); ++t) values.push_back(of_[t].at(v));
+    return values;
   }
 
   /// Shapes of the values that depend on the size.
@@ -334,19 +346,21 @@ class Twins {
 
 }  // namespace
 
-Workload make_workload(ir::Graph optimised, const kernel::Machine& machine, bool fuse) {
+Workload make_workload(ir::Graph optimised, const kernel::Machine& machine, bool fuse,
+                       const passes::MultipliesAsItIs& as_it_is) {
   std::vector<ir::Graph> graphs;
   graphs.push_back(std::move(optimised));
-  return make_workload(std::move(graphs), Sizes{{}, {{}}, {}, {}}, machine, fuse);
+  return make_workload(std::move(graphs), Sizes{{}, {{}}, {}, {}}, machine, fuse, as_it_is);
 }
 
-Workload make_workload(std::vector<ir::Graph> optimised, const Sizes& sizes, const kernel::Machine& machine,
-                       bool fuse) {
+Workload make_workload(std::vector<ir::Graph> optimised, const Sizes& sizes, const kernel::Machine& machine, bool fuse,
+                       const passes::MultipliesAsItIs& asked) {
+  const auto as_it_is = asked ? asked : passes::MultipliesAsItIs([](ir::DType) { return false; });
   RT_CHECK(optimised.size() == sizes.at.size());
   Workload work;
   work.given = std::make_shared<const ir::Graph>(optimised[0].clone());
   std::vector<Cut> cuts;
-  for (auto& graph : optimised) cuts.push_back(cut(std::move(graph), machine, fuse));
+  for (auto& graph : optimised) cuts.push_back(cut(std::move(graph), machine, fuse, as_it_is));
   const Twins twins(cuts, sizes);
   const auto& groups = cuts[0].partition.groups;
   const size_t n = groups.size();
@@ -380,6 +394,21 @@ Workload make_workload(std::vector<ir::Graph> optimised, const Sizes& sizes, con
     twins.study_reference(g, why, work);
     work.why_reference[g] = why;
     for (size_t t = 0; t < cuts.size(); ++t) keep_row_major(cuts[t].partition.groups[g], layouts[t]);
+  }
+  if (fuse) {
+    passes::Partitioned parts{cuts[0].partition, std::vector<passes::GroupInfo>(n)};
+    std::vector<bool> has_kernel(n);
+    for (size_t g = 0; g < n; ++g) {
+      parts.info[g].kind = cuts[0].kinds[groups[g].name];
+      has_kernel[g] = work.why_reference[g].empty() && !is_border(g);
+    }
+    for (ir::ValueId v : passes::values_stored_wide(cuts[0].graph, parts, has_kernel, as_it_is)) {
+      const auto twin = twins.counterparts(v);
+      for (size_t t = 0; t < cuts.size(); ++t) {
+        auto& type = cuts[t].graph.value(twin[t]).type;
+        type = ir::Type::tensor(ir::DType::f32, type.shape());
+      }
+    }
   }
   std::map<uint64_t, size_t> task_of_key;
   double runs = 1;
@@ -439,7 +468,9 @@ double rough_seconds(const kernel::Kernel& k, const kernel::Machine& machine) {
             (writer >= 0 && kernel::reads_only_constants(k, k.stages[static_cast<size_t>(writer)])))
           weights += static_cast<double>(ir::byte_size(buffer.dtype, static_cast<size_t>(buffer.layout.size())));
       }
-  return kernel::cost(k).operations / operations + weights / kBandwidth;
+  double work = kernel::cost(k).operations;
+  for (const auto& [precision, done] : kernel::dot_operations(k)) work -= done * (precision == "bf16" ? 0.5 : 0.75);
+  return work / operations + weights / kBandwidth;
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "ir/graph.h"
 #include "kernel/space.h"
 #include "passes/lower_group.h"
+#include "passes/storage.h"
 #include "runtime/executable.h"
 #include "tune/sizes.h"
 
@@ -65,11 +66,13 @@ struct Workload {
 /// Flattens loops, partitions a graph, chooses layouts and collects tasks. `fuse` false: every node is a group of its
 /// own (LSTM and Scan too, which then run by their references), everything row-major, direct algorithms only (the
 /// baseline).
-Workload make_workload(ir::Graph optimised, const kernel::Machine& machine, bool fuse = true);
+/// `as_it_is`: which 16-bit types contractions multiply without widening them first; none where empty.
+Workload make_workload(ir::Graph optimised, const kernel::Machine& machine, bool fuse = true,
+                       const passes::MultipliesAsItIs& as_it_is = {});
 /// The same for a model with free dimensions, given as it is at each of the sizes. InputError naming the first difference
 /// where the models differ in more than sizes.
 Workload make_workload(std::vector<ir::Graph> optimised, const Sizes& sizes, const kernel::Machine& machine,
-                       bool fuse = true);
+                       bool fuse = true, const passes::MultipliesAsItIs& as_it_is = {});
 
 /// Bytes of the f32 constants of the whole model: what does not fit into a cache comes from outside of it.
 size_t weight_bytes(const Workload& workload);

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "kernel/nodes.h"
+
 namespace rooftune::testing {
 
 using namespace kernel;
@@ -324,6 +326,35 @@ Kernel mean_of_pixels(int64_t channels, int64_t size, int64_t block) {
   StageBuilder y(kernel, "y", {{"n", 1}, {"c", channels}});
   y.finish(y.mul(y.load(s, {v(0), v(1)}), y.constant(1.0 / static_cast<double>(size * size))), Reduction::none,
            output(kernel, "y", {1, channels}));
+  return kernel;
+}
+
+Kernel stored_as(Kernel kernel, ir::DType dtype) {
+  std::vector<bool> stored;
+  for (auto& b : kernel.buffers) {
+    stored.push_back(b.role != Role::temporary && b.dtype == DType::f32);
+    for (const Stage& s : kernel.stages)  // a sum is rounded by a stage of its own
+      if (&kernel.buffers[static_cast<size_t>(s.buffer)] == &b && s.reduction != Reduction::none) stored.back() = false;
+    if (stored.back()) b.dtype = dtype;
+  }
+  for (Stage& s : kernel.stages) {
+    std::vector<ExprNode> nodes;
+    std::vector<int> moved;
+    for (ExprNode n : s.nodes) {
+      for_each_argument(n, [&](int& a) { a = moved[static_cast<size_t>(a)]; });
+      for_each_index(n, [&](Index& e) { e = renumber(e, moved); });
+      if (n.op == Op::load && stored[static_cast<size_t>(n.buffer)]) {
+        n.type = dtype;
+        nodes.push_back(std::move(n));
+        n = {Op::cast, DType::f32, static_cast<int>(nodes.size()) - 1};
+      }
+      nodes.push_back(std::move(n));
+      moved.push_back(static_cast<int>(nodes.size()) - 1);
+    }
+    if (stored[static_cast<size_t>(s.buffer)]) nodes.push_back({Op::cast, dtype, static_cast<int>(nodes.size()) - 1});
+    s.nodes = std::move(nodes);
+    for (Index& e : s.out_indices) e = renumber(e, moved);
+  }
   return kernel;
 }
 

@@ -40,4 +40,7 @@ kernel::Kernel scatter(int64_t batch, int64_t nodes, int64_t edges, int64_t widt
                        bool per_feature = false);
 kernel::Kernel mean_of_pixels(int64_t channels, int64_t size, int64_t block);
 
+/// The same kernel with its f32 operands and results stored in 16 bits.
+kernel::Kernel stored_as(kernel::Kernel kernel, ir::DType dtype);
+
 }  // namespace rooftune::testing

@@ -16,7 +16,7 @@
 #include "kernel/algorithms.h"
 #include "kernel/interpreter.h"
 #include "kernel/space.h"
-#include "ops/op.h"
+#include "ops/half.h"
 #include "tests/support/kernel_runner.h"
 
 namespace rooftune {
@@ -110,11 +110,13 @@ std::string lower_and_run(const ir::Graph& graph, const std::vector<Tensor>& inp
       if (!buffers.count(v)) return "a value has no buffer";
       from.push_back(buffers.at(v));
     }
-    ops::LowerContext ctx(graph, node, k, from);
-    def.lower(ctx);
-    if (!ctx.rejection().empty()) return ctx.rejection();
+    const ops::LoweredNode lowered = ops::lower_node(graph, node, k, from);
+    if (!lowered.rejection.empty()) return lowered.rejection;
     for (size_t i = 0; i < node.outputs.size(); ++i) {
-      if (node.outputs[i] != ir::kNone) buffers[node.outputs[i]] = ctx.outputs().at(i);
+      const ir::ValueId v = node.outputs[i];
+      if (v == ir::kNone) continue;
+      const int buffer = lowered.outputs.at(i);
+      buffers[v] = graph.is_output(v) ? ops::rounded(k, buffer, graph.type(v).dtype()) : buffer;
     }
   }
   std::vector<int> wanted;

@@ -126,6 +126,8 @@ class Emitter {
   Lanes arithmetic(const kernel::ExprNode& node, ir::DType operand_type, Lanes a, Lanes b, Lanes c);
   Lanes cast(Lanes a, ir::DType from, ir::DType to);
   Lanes nearest(Lanes a);
+  llvm::Value* widen_half(ir::DType from, llvm::Value* bits);
+  llvm::Value* round_to_half(ir::DType to, llvm::Value* value);
   llvm::Value* combine(kernel::Reduction reduction, ir::DType type, llvm::Value* accumulator, llvm::Value* value);
   llvm::Value* reduce_lanes(kernel::Reduction reduction, ir::DType type, llvm::Value* vector);
   llvm::Value* condition_mask(const Nest& nest,
@@ -159,8 +161,9 @@ class Emitter {
   llvm::Value* splat(Lanes v, int lanes);
   llvm::Value* number(ir::DType type, double value, int lanes = 1);
   llvm::Value* identity(kernel::Reduction reduction, ir::DType type, int lanes = 1);
-  llvm::Type* llvm_type(ir::DType type, int lanes = 1);    // in registers: a boolean is an i1 …
-  llvm::Type* memory_type(ir::DType type, int lanes = 1);  // … and in memory an i8
+  // In registers: a boolean is an i1, 16-bit floats are their bits …
+  llvm::Type* llvm_type(ir::DType type, int lanes = 1);
+  llvm::Type* memory_type(ir::DType type, int lanes = 1);  // … and in memory a boolean is an i8
   llvm::Value* to_memory(ir::DType type, llvm::Value* value);
   llvm::Value* from_memory(ir::DType type, llvm::Value* value);
   llvm::AllocaInst* allocate_stack(llvm::Type* element, int64_t count);

@@ -153,6 +153,58 @@ TEST(Emitter, Winograd) {
   }
 }
 
+/// 16-bit floats are operands and results only.
+TEST(Emitter, StoresIn16Bits) {
+  for (const auto dtype : {ir::DType::f16, ir::DType::bf16}) {
+    const auto check16 = [&](const Kernel& kernel, const std::string& algorithm = "direct") {
+      check(testing::stored_as(kernel, dtype), 3, algorithm);
+    };
+    check16(testing::gemm(13, 50, 33));
+    check16(testing::gemm(1, 96, 130));
+    check16(testing::batched_gemm(3, 17, 40, 24, true));
+    check16(testing::convolution({32, 32, 9, 11, 3, 1, 1}, true));
+    check16(testing::convolution({40, 40, 9, 9, 3, 2, 1, true}));
+    check16(testing::convolution({32, 48, 13, 10, 3, 1, 1}, true), "winograd4");
+    check16(testing::max_pool(20, 11, 3, 2, 1, 16));
+    check16(testing::softmax(7, 50));
+    check16(testing::layer_norm(5, 70));
+    check16(testing::attention(2, 9, 21, 16, true));
+    check16(testing::transpose(5, 17, 33));
+    check16(testing::elementwise(3, 45));
+  }
+}
+
+/// Every bit pattern, and floats around those between which they are rounded.
+TEST(Emitter, RoundsTo16BitsAsTheInterpreterDoes) {
+  for (const auto dtype : {ir::DType::f16, ir::DType::bf16}) {
+    Kernel kernel;
+    kernel.name = "round";
+    constexpr int64_t kCodes = 65536;
+    const int x = kernel.add_buffer("x", dtype, {kCodes}, Role::input);
+    const int d = kernel.add_buffer("d", ir::DType::f32, {kCodes}, Role::input);
+    const int y = kernel.add_buffer("y", dtype, {kCodes}, Role::output);
+    StageBuilder s(kernel, "y", {{"i", kCodes}});
+    const auto i = std::vector{Index::variable(0)};
+    s.finish(s.cast(s.mul(s.cast(s.load(x, i), ir::DType::f32), s.load(d, i)), dtype), Reduction::none, y);
+    std::vector<ir::Tensor> tensors = {ir::Tensor(dtype, {kCodes}), ir::Tensor(ir::DType::f32, {kCodes}), {}};
+    for (int64_t code = 0; code < kCodes; ++code) {
+      tensors[0].data<uint16_t>()[code] = static_cast<uint16_t>(code);
+      tensors[1].data<float>()[code] = std::array{1.0F, 1 + 0x1p-11F, 1 + 0x1p-8F, 1 + 0x1p-20F, 1 - 0x1p-9F}[code % 5];
+    }
+    const auto codegen = codegen::cpu_codegen(testing::host_target());
+    const Schedule schedule = make_schedule(kernel, machine_of(testing::host_target()));
+    testing::KernelRunner runner(*codegen, kernel, schedule, tensors);
+    runner.run();
+    const auto got = runner.outputs()[0], expected = interpret(kernel, tensors)[0];
+    for (int64_t code = 0; code < kCodes; ++code) {
+      if (std::isnan(expected.as_double(code))) EXPECT_TRUE(std::isnan(got.as_double(code))) << code;
+      else EXPECT_EQ(got.data<uint16_t>()[code], expected.data<uint16_t>()[code]) << code;
+    }
+    // Nothing of a library may be called: generated code has none.
+    EXPECT_EQ(codegen->dump({&kernel, &schedule}, "asm").find("call"), std::string::npos);
+  }
+}
+
 TEST(Emitter, DepthwiseConvolution) {
   testing::ConvShape s{32, 32, 14, 14, 3, 1, 1, true};
   check(testing::convolution(s));

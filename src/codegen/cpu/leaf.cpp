@@ -10,6 +10,12 @@ namespace rooftune::codegen {
 using kernel::Op;
 using kernel::Reduction;
 
+namespace {
+
+bool is_half(ir::DType type) { return type == ir::DType::f16 || type == ir::DType::bf16; }
+
+}  // namespace
+
 llvm::Value* Emitter::condition_mask(const Nest& nest, const std::vector<Index>& conditions) {
   llvm::Value* mask = nullptr;
   auto add = [&](llvm::Value* m) { mask = both(nest, mask, m); };
@@ -64,6 +70,7 @@ void Emitter::leaf(const Nest& nest) {
   if (s.scatters) return scatter_leaf(nest, mask);
   if (nest.dot.width > 0) return dot_leaf(nest, mask, of_elements);
   const DType type = kernel_.buffers[static_cast<size_t>(s.buffer)].dtype;
+  RT_CHECK(!s.is_reduction() || !is_half(type), "stage {} reduces in {}", s.name, ir::name(type));
   std::vector<Lanes> done(s.nodes.size());
   const int root = static_cast<int>(s.nodes.size()) - 1;
   if (!s.is_reduction()) {
@@ -138,6 +145,9 @@ void Emitter::local_leaf(const Nest& nest, llvm::Value* mask) {
 }
 
 llvm::Value* Emitter::combine(Reduction reduction, ir::DType type, llvm::Value* accumulator, llvm::Value* value) {
+  if (is_half(type))
+    return round_to_half(type,
+                         combine(reduction, ir::DType::f32, widen_half(type, accumulator), widen_half(type, value)));
   const bool real = ir::is_float(type);
   switch (reduction) {
     case Reduction::sum: return real ? b_.CreateFAdd(accumulator, value) : b_.CreateAdd(accumulator, value);
@@ -267,6 +277,13 @@ llvm::Value* Emitter::integer_division(bool remainder, bool is_signed, llvm::Val
 }
 
 Lanes Emitter::arithmetic(const kernel::ExprNode& node, ir::DType type, Lanes x, Lanes y, Lanes z) {
+  if (is_half(type)) {  // computed in f32, and rounded
+    kernel::ExprNode wide = node;
+    if (is_half(node.type)) wide.type = ir::DType::f32;
+    for (Lanes* operand : {&x, &y, &z})
+      if (operand->value != nullptr) *operand = cast(*operand, type, ir::DType::f32);
+    return cast(arithmetic(wide, ir::DType::f32, x, y, z), wide.type, node.type);
+  }
   const int lanes = std::max({x.lanes, y.lanes, z.lanes});
   auto* a = splat(x, lanes);
   auto* b = y.value != nullptr ? splat(y, lanes) : nullptr;
@@ -346,8 +363,34 @@ Lanes Emitter::nearest(Lanes a) {
   }
 }
 
+/// bf16 is the upper half of an f32; f16 has an instruction on all that we generate code for (F16C).
+llvm::Value* Emitter::widen_half(ir::DType from, llvm::Value* bits) {
+  auto like = [&](llvm::Type* element) { return bits->getType()->getWithNewType(element); };
+  if (from == ir::DType::f16)
+    return b_.CreateFPExt(b_.CreateBitCast(bits, like(b_.getHalfTy())), like(b_.getFloatTy()));
+  return b_.CreateBitCast(b_.CreateShl(b_.CreateZExt(bits, like(b_.getInt32Ty())), 16), like(b_.getFloatTy()));
+}
+
+/// To the nearest, ties to even; a NaN stays one. Where the processor has no instruction for bf16, LLVM would call a
+/// function of a library that generated code does not have.
+llvm::Value* Emitter::round_to_half(ir::DType to, llvm::Value* value) {
+  auto like = [&](llvm::Type* element) { return value->getType()->getWithNewType(element); };
+  auto* narrow = like(b_.getInt16Ty());
+  if (to == ir::DType::f16) return b_.CreateBitCast(b_.CreateFPTrunc(value, like(b_.getHalfTy())), narrow);
+  auto* wide = like(b_.getInt32Ty());
+  auto number = [&](uint64_t n) { return llvm::ConstantInt::get(wide, n); };
+  auto* bits = b_.CreateBitCast(value, wide);
+  auto* odd = b_.CreateAnd(b_.CreateLShr(bits, 16), number(1));
+  auto* nearest = b_.CreateAdd(bits, b_.CreateAdd(odd, number(0x7fff)));
+  auto* quiet = b_.CreateOr(bits, number(0x400000));
+  auto* chosen = b_.CreateSelect(b_.CreateFCmpUNO(value, value), quiet, nearest);
+  return b_.CreateTrunc(b_.CreateLShr(chosen, 16), narrow);
+}
+
 Lanes Emitter::cast(Lanes a, ir::DType from, ir::DType to) {
   if (from == to) return a;
+  if (is_half(from)) return cast({widen_half(from, a.value), a.lanes}, ir::DType::f32, to);
+  if (is_half(to)) return {round_to_half(to, cast(a, from, ir::DType::f32).value), a.lanes};
   auto* type = llvm_type(to, a.lanes);
   const bool real_from = ir::is_float(from);
   const bool real_to = ir::is_float(to);

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "codegen/cpu/emitter.h"
+#include "ir/tensor.h"
 
 namespace rooftune::codegen {
 
@@ -247,8 +248,8 @@ llvm::Type* Emitter::llvm_type(ir::DType type, int lanes) {
   switch (type) {
     case ir::DType::f32: t = b_.getFloatTy(); break;
     case ir::DType::f64: t = b_.getDoubleTy(); break;
-    case ir::DType::f16: t = b_.getHalfTy(); break;
-    case ir::DType::bf16: t = b_.getBFloatTy(); break;
+    case ir::DType::f16:
+    case ir::DType::bf16: t = b_.getInt16Ty(); break;
     case ir::DType::boolean: t = b_.getInt1Ty(); break;
     default:
       RT_CHECK(ir::is_integer(type) && ir::bit_width(type) >= 8, "no code for type {}", ir::name(type));
@@ -274,7 +275,9 @@ llvm::Value* Emitter::from_memory(ir::DType type, llvm::Value* value) {
 llvm::Value* Emitter::number(ir::DType type, double value, int lanes) {
   auto* t = llvm_type(type);
   llvm::Constant* c = nullptr;
-  if (ir::is_float(type)) c = llvm::ConstantFP::get(t, value);
+  if (type == ir::DType::f16) c = llvm::ConstantInt::get(t, ir::f32_to_f16(static_cast<float>(value)));
+  else if (type == ir::DType::bf16) c = llvm::ConstantInt::get(t, ir::f32_to_bf16(static_cast<float>(value)));
+  else if (ir::is_float(type)) c = llvm::ConstantFP::get(t, value);
   else if (ir::is_signed(type)) c = llvm::ConstantInt::getSigned(t, static_cast<int64_t>(value));
   else c = llvm::ConstantInt::get(t, static_cast<uint64_t>(value));
   return lanes == 1 ? c : llvm::ConstantVector::getSplat(llvm::ElementCount::getFixed(static_cast<unsigned>(lanes)), c);
