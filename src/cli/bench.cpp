@@ -9,7 +9,7 @@ void add_bench(CLI::App& app, Command& command) {
   add_backend(command);
   list_option(command, "--engines", "engines",
               "rooftune, onnxruntime, openvino (the rivals need a Python that has them)", ',');
-  text_option(command, "--precision", "precision", "fp32");
+  text_option(command, "--precision", "precision", "fp32, bf16 or fp16: what weights and activations are stored in");
   text_option(command, "--target", "target", "host");
   duration_option(command, "--duration", "duration", "how long to measure (default 2s)");
   flag_option(command, "--times", "times", "report every run's time");

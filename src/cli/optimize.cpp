@@ -18,7 +18,7 @@ void add_optimize(CLI::App& app, Command& command) {
   flag_option(command, "--retune", "retune",
               "search also where the tuning database knows the answer of a run with no less time");
   list_option(command, "--precisions", "precisions",
-              "of arithmetic that may be used, separated by commas (default: fp32)", ',');
+              "that may be used, separated by commas: fp32, bf16, fp16 (default: fp32)", ',');
   number_option(command, "--max-rel-error", "max_rel_error",
                 "allowed ‖out - ref‖ / ‖ref‖ (default 1e-4, of quantised models 0.5)");
   list_option(command, "--disable-pass", "disable_pass", "leave a pass out (may be repeated)");
