@@ -378,7 +378,7 @@ void Sketch::prepare_constants(int s, const std::vector<Loop>& order) {
           outer > 0 ? outer / axis.divisor : ceil_div(buffer.shape[static_cast<size_t>(axis.dim)], axis.divisor);
     }
     // A word of a dot loop is whole, also where its dim ends before it does.
-    if (!axes.empty() && order.back().kind == LoopKind::dot &&
+    if (!axes.empty() && !order.empty() && order.back().kind == LoopKind::dot &&
         plain_axis(node.indices[static_cast<size_t>(axes.back().dim)]) == std::optional<int>(order.back().axis)) {
       const int width = dot_operands(kernel_, stage).width;
       if (axes.back().extent < width && axes.back().divisor == 1) axes.back().extent = width;
