@@ -52,14 +52,21 @@ static inline UNUSED int64_t power(int64_t base, int64_t exponent) {
 }
 static inline UNUSED float as_float(int32_t v) { float f; memcpy(&f, &v, 4); return f; }
 static inline UNUSED int32_t as_int(float v) { int32_t i; memcpy(&i, &v, 4); return i; }
+/* bf16 is the upper half of an f32; it is rounded to the nearest, of two to the even one. */
+static inline UNUSED float from_bf16(uint16_t v) { return as_float((int32_t)((uint32_t)v << 16)); }
+static inline UNUSED uint16_t to_bf16(float v) {
+  const uint32_t i = (uint32_t)as_int(v);
+  return (uint16_t)(isnan(v) ? i >> 16 | 64 : (i + 0x7fff + (i >> 16 & 1)) >> 16);
+}
 )";
 
-bool is_float(const Text& type) { return type == "f32" || type == "f64"; }
+bool is_float(const Text& type) { return type == "f32" || type == "f64" || type == "f16"; }
 
 Text c_type(const Text& type) {
-  static const std::map<Text, Text> types = {
-      {"f32", "float"},  {"f64", "double"},  {"i32", "int32_t"},  {"i64", "int64_t"},  {"i8", "int8_t"},
-      {"u8", "uint8_t"}, {"i16", "int16_t"}, {"u16", "uint16_t"}, {"u32", "uint32_t"}, {"bool", "uint8_t"}};
+  static const std::map<Text, Text> types = {{"f32", "float"},    {"f64", "double"},   {"i32", "int32_t"},
+                                             {"i64", "int64_t"},  {"i8", "int8_t"},    {"u8", "uint8_t"},
+                                             {"i16", "int16_t"},  {"u16", "uint16_t"}, {"u32", "uint32_t"},
+                                             {"bool", "uint8_t"}, {"f16", "_Float16"}, {"bf16", "uint16_t"}};
   const auto found = types.find(type);
   if (found == types.end()) throw std::runtime_error("elements of type " + type + " are not supported");
   return found->second;
@@ -67,6 +74,7 @@ Text c_type(const Text& type) {
 
 /// A number of a request, as C of this type.
 Text literal(const Json& value, const Text& type) {
+  if (type == "bf16") return "to_bf16(" + literal(value, "f32") + ")";
   std::ostringstream out;
   if (value.is_string()) {
     if (!is_float(type)) throw std::runtime_error("an integer that is " + value.get<Text>());
@@ -126,6 +134,11 @@ Text value_of(const Json& node, const Json& nodes) {
   if (op == "fma") return (type == "f32" ? "fmaf(" : "fma(") + a + ", " + b + ", " + c + ")";
   if (op == "bitcast") return (type == "f32" ? "as_float(" : "as_int(") + a + ")";
   if (op == "cast") {
+    if (from == "bf16" || type == "bf16") {  // lowered kernels widen them and round the result, nothing else
+      if (from != "f32" && type != "f32")
+        throw std::runtime_error("a cast from " + from + " to " + type + " is not supported");
+      return (type == "bf16" ? "to_bf16(" : "from_bf16(") + a + ")";
+    }
     if (type == "bool") return a + " != 0";
     return floats && !is_float(type) ? "truncated(" + a + ")" : a;
   }
