@@ -15,6 +15,7 @@
 #include "kernel/analysis.h"
 #include "measure/peaks.h"
 #include "pipeline/model.h"
+#include "runtime/memory_plan.h"
 
 namespace rooftune::pipeline {
 
@@ -172,9 +173,8 @@ std::vector<report::MemoryPoint> memory_timeline(const runtime::Program& program
   const size_t n = program.slots.size();
   std::vector<int> first(n, -1), last(n, -1);
   auto touch = [&](int slot, int at) {
-    while (slot >= 0 && program.slots[static_cast<size_t>(slot)].alias_of >= 0)
-      slot = program.slots[static_cast<size_t>(slot)].alias_of;
     if (slot < 0) return;
+    slot = runtime::place_of(program, slot).slot;
     int &begin = first[static_cast<size_t>(slot)], &end = last[static_cast<size_t>(slot)];
     begin = begin < 0 ? at : std::min(begin, at);
     end = std::max(end, at);

@@ -87,18 +87,29 @@ int alias_root(const Program& program, int slot) {
   return slot;
 }
 
+Place place_of(const Program& program, int slot) {
+  Place place{alias_root(program, slot), 0};
+  for (size_t hops = 0; program.slots[static_cast<size_t>(place.slot)].part_of >= 0;) {
+    const Slot& part = program.slots[static_cast<size_t>(place.slot)];
+    place = {alias_root(program, part.part_of), place.offset + part.part_offset};
+    RT_CHECK(++hops <= program.slots.size(), "slot '{}' is a part of itself", part.name);
+  }
+  return place;
+}
+
 std::vector<Lifetime> lifetimes(const Program& program) {
   std::vector<Lifetime> groups(program.slots.size());  // by root slot; without bytes: no such group
   std::vector<int> root(program.slots.size());
   for (size_t s = 0; s < program.slots.size(); ++s) {
-    root[s] = alias_root(program, static_cast<int>(s));
+    const Place place = place_of(program, static_cast<int>(s));
+    root[s] = place.slot;
     Lifetime& group = groups[static_cast<size_t>(root[s])];
     group.slot = root[s];
     group.first = static_cast<int>(program.steps.size());
     group.last = -1;
     const Slot& owner = program.slots[static_cast<size_t>(root[s])];
     if (owner.kind == Slot::Kind::temporary && !owner.dynamic)
-      group.bytes = std::max(group.bytes, aligned(program.slots[s].bytes));
+      group.bytes = std::max(group.bytes, aligned(place.offset + program.slots[s].bytes));
   }
   std::vector<Lifetime> result;
   for (size_t i = 0; i < program.steps.size(); ++i) {
@@ -152,8 +163,8 @@ void plan_memory(Program& program) {
     else program.steps[static_cast<size_t>(piece.step)].workspace = piece.offset;
   }
   for (size_t s = 0; s < program.slots.size(); ++s) {
-    const int root = alias_root(program, static_cast<int>(s));
-    program.slots[s].offset = program.slots[static_cast<size_t>(root)].offset;
+    const Place place = place_of(program, static_cast<int>(s));
+    program.slots[s].offset = program.slots[static_cast<size_t>(place.slot)].offset + place.offset;
   }
 }
 

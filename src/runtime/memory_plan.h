@@ -7,6 +7,14 @@
 
 namespace rooftune::runtime {
 
+/// Where a slot's memory is: so many bytes into that of a slot that is neither an alias nor a part. InternalError where
+/// the chain is a cycle.
+struct Place {
+  int slot = -1;
+  size_t offset = 0;
+};
+Place place_of(const Program& program, int slot);
+
 /// The slot whose memory `slot` uses: the end of its alias_of chain. InternalError where the chain is a cycle.
 int alias_root(const Program& program, int slot);
 

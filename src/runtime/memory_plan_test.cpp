@@ -136,6 +136,27 @@ TEST(MemoryPlan, AChainNeedsItsTwoLargestNeighbours) {
   EXPECT_EQ(arena_lower_bound(program), program.arena_bytes);
 }
 
+TEST(MemoryPlan, PartsLieInTheWholeWhichLivesFromTheFirstOfThem) {
+  Program program;
+  const int x = add_slot(program, 64, Slot::Kind::input), a = add_slot(program, 256), b = add_slot(program, 512),
+            whole = add_slot(program, 768), c = add_slot(program, 768), d = add_slot(program, 64);
+  program.slots[static_cast<size_t>(a)].part_of = whole;
+  program.slots[static_cast<size_t>(b)].part_of = whole;
+  program.slots[static_cast<size_t>(b)].part_offset = 256;
+  add_step(program, {x, a});
+  add_step(program, {a, c});
+  add_step(program, {c, b});
+  add_step(program, {whole, d});
+  plan_memory(program);
+  const auto offset = [&](int s) { return program.slots[static_cast<size_t>(s)].offset; };
+  EXPECT_EQ(offset(a), offset(whole));
+  EXPECT_EQ(offset(b), offset(whole) + 256);
+  EXPECT_TRUE(offset(c) >= offset(whole) + 768 || offset(c) + 768 <= offset(whole));
+  EXPECT_EQ(program.arena_bytes, 1536u);
+  program.slots[static_cast<size_t>(whole)].part_of = a;
+  EXPECT_THROW(plan_memory(program), InternalError);
+}
+
 TEST(MemoryPlan, AliasesLiveAsLongAsTheLastOfThem) {
   Program program;
   const int x = add_slot(program, 64, Slot::Kind::input), a = add_slot(program, 256), b = add_slot(program, 256),

@@ -56,6 +56,7 @@ Json slot_json(const Slot& slot) {
   j["bytes"] = slot.bytes;
   if (slot.dynamic) j["dynamic"] = true;
   if (slot.alias_of >= 0) j["alias_of"] = slot.alias_of;
+  if (slot.part_of >= 0) j["part_of"] = slot.part_of, j["part_offset"] = slot.part_offset;
   if (slot.kind == Slot::Kind::temporary && !slot.dynamic) j["offset"] = slot.offset;
   return j;
 }
@@ -188,6 +189,8 @@ Slot parse_slot(const Fields& f) {
   slot.bytes = f.get<size_t>("bytes");
   slot.dynamic = f.get<bool>("dynamic", false);
   slot.alias_of = f.get<int>("alias_of", -1);
+  slot.part_of = f.get<int>("part_of", -1);
+  slot.part_offset = f.get<size_t>("part_offset", 0);
   slot.offset = f.get<size_t>("offset", 0);
   return slot;
 }

@@ -134,7 +134,7 @@ class Assembler {
     const auto& task = work_.tasks[static_cast<size_t>(t)];
     const auto& kernel = task.variants[choices_[static_cast<size_t>(t)].variant].kernel;
     const auto& values = work_.values_of_group[g];
-    if (alias(kernel, values)) return;
+    if (alias(kernel, values) || join(kernel, values)) return;
     step.code_object = t / static_cast<int>(in_object_);
     step.kernel = t % static_cast<int>(in_object_);
     const auto& compiled =
@@ -211,6 +211,56 @@ class Assembler {
       return false;
     const int to_slot = slot_of(target);
     program_.slots[static_cast<size_t>(to_slot)].alias_of = from_slot;
+    return true;
+  }
+
+  /// A kernel that only copies whole tensors, one behind the other (a Concat of outermost dims, of blocks of channels), is
+  /// no step: its inputs are made where it would copy them to. False where one of them must lie elsewhere.
+  bool join(const kernel::Kernel& kernel, const std::vector<ir::ValueId>& values) {
+    if (in_loop_ || kernel.stages.size() < 2) return false;
+    const int result = kernel.stages[0].buffer;
+    const auto& to = kernel.buffers[static_cast<size_t>(result)];
+    struct Part {
+      int slot;
+      int64_t begin, end;  // elements
+    };
+    std::vector<Part> parts;
+    const auto plain = [&](int slot) {
+      const auto& s = program_.slots[static_cast<size_t>(slot)];
+      return s.kind == runtime::Slot::Kind::temporary && !s.dynamic && s.dims.empty();
+    };
+    for (const auto& stage : kernel.stages) {
+      if (stage.buffer != result || stage.is_reduction() || stage.scatters || stage.nodes.size() != 1 ||
+          stage.nodes[0].op != kernel::Op::load || !stage.nodes[0].where.empty() || !stage.where.empty() ||
+          kernel::uses_parameters(stage))
+        return false;
+      const auto& load = stage.nodes[0];
+      const auto& from = kernel.buffers[static_cast<size_t>(load.buffer)];
+      if (from.role != kernel::Role::input || from.dtype != to.dtype) return false;
+      int64_t elements = 1, points = 1;
+      for (int64_t d : from.shape) elements *= d;
+      for (const auto& axis : stage.axes) points *= axis.extent;
+      const auto range_of = [&](int v) { return kernel::Range{0, stage.axes[static_cast<size_t>(v)].extent - 1}; };
+      const kernel::Index moved =
+          to.layout.linearize(stage.out_indices, range_of) - from.layout.linearize(load.indices, range_of);
+      const int64_t bytes = moved.constant() * static_cast<int64_t>(ir::byte_size(to.dtype, 1));
+      constexpr int64_t kAlignment = 64;
+      if (!moved.is_constant() || points != elements || bytes % kAlignment != 0) return false;
+      const int slot = slot_of(values[static_cast<size_t>(load.buffer)]);
+      const auto& part = program_.slots[static_cast<size_t>(slot)];
+      if (!plain(slot) || part.alias_of >= 0 || part.part_of >= 0) return false;
+      for (const Part& other : parts)
+        if (other.slot == slot || (moved.constant() < other.end && other.begin < moved.constant() + from.layout.size()))
+          return false;
+      parts.push_back({slot, moved.constant(), moved.constant() + from.layout.size()});
+    }
+    const int whole = slot_of(values[static_cast<size_t>(result)]);
+    if (!plain(whole) || parts.back().end > to.layout.size()) return false;
+    for (const Part& part : parts) {
+      auto& slot = program_.slots[static_cast<size_t>(part.slot)];
+      slot.part_of = whole;
+      slot.part_offset = ir::byte_size(to.dtype, static_cast<size_t>(part.begin));
+    }
     return true;
   }
 
