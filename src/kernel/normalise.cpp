@@ -7,6 +7,7 @@ void normalise(Kernel& kernel, const Machine& machine) {
   take_out_zero_points(kernel);
   inline_maps(kernel);
   eliminate_dead_stages(kernel);
+  drop_unit_reductions(kernel);
   write_through_maps(kernel);
   pack_operands(kernel, machine);
   fuse_axes(kernel);

@@ -43,6 +43,24 @@ std::optional<int64_t> final_stride(const Kernel& kernel, int s, int axis, const
   }
 }
 
+/// Whether the result goes, perhaps through maps, to a depthwise window: a product channel by channel, along which vectors
+/// then lie.
+bool feeds_window(const Kernel& kernel, int s) {
+  for (;;) {
+    const auto from = readers(kernel, kernel.stages[static_cast<size_t>(s)].buffer);
+    if (from.size() != 1) return false;
+    const auto& reader = kernel.stages[static_cast<size_t>(from[0])];
+    s = from[0];
+    if (!reader.is_reduction()) continue;
+    const int channel = reader.spatial - 3;
+    return channel >= 0 && is_contraction(reader) &&
+           std::all_of(reader.nodes.begin(), reader.nodes.end(), [&](const ExprNode& node) {
+             return node.op != Op::load || std::any_of(node.indices.begin(), node.indices.end(),
+                                                       [&](const Index& e) { return plain_axis(e) == channel; });
+           });
+  }
+}
+
 }  // namespace
 
 void pack_operands(Kernel& kernel, const Machine& machine) {
@@ -54,6 +72,7 @@ void pack_operands(Kernel& kernel, const Machine& machine) {
     const auto store = final_stride(kernel, static_cast<int>(s), axis, machine);
     if (!store || *store != 1) continue;
     if (stage.axes[static_cast<size_t>(axis)].extent < machine.lanes / 2) continue;
+    if (feeds_window(kernel, static_cast<int>(s))) continue;
     const int n = operand_to_pack(kernel, stage, axis, machine);
     if (n < 0) continue;
     const auto& node = stage.nodes[static_cast<size_t>(n)];

@@ -25,6 +25,10 @@ void write_through_maps(Kernel& kernel);
 /// zero_points.cpp
 void take_out_zero_points(Kernel& kernel);
 
+/// In kernels of several contractions: reductions over axes of one element (the window of a pointwise convolution) lose them,
+/// so that it shows what reads what where it is. drop_axes.cpp
+void drop_unit_reductions(Kernel& kernel);
+
 /// Where a contraction would have to gather its vectors from an activation (the K of Q·Kᵀ), copies that operand once into
 /// a temporary in which they are contiguous. pack_operands.cpp
 void pack_operands(Kernel& kernel, const Machine& machine);

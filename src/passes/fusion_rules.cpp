@@ -61,6 +61,64 @@ void extend_forward(Grouping& g, int group, ValueId value, bool moves) {
   }
 }
 
+bool is_pointwise(const Grouping& g, NodeId id) {
+  if (id == kNone || !is_op(g.node(id), "Conv") || g.pattern(id) != ops::Pattern::contraction) return false;
+  const Type& w = g.graph().type(g.node(id).inputs[1]);
+  if (!w.is_static() || w.rank() != 4) return false;
+  const auto shape = static_values(w.shape());
+  const auto strides = g.node(id).attr_ints("strides", {1, 1}), pads = g.node(id).attr_ints("pads", {0, 0, 0, 0});
+  return shape[2] * shape[3] == 1 && g.node(id).attr_int("group", 1) == 1 &&
+         std::all_of(strides.begin(), strides.end(), [](int64_t s) { return s == 1; }) &&
+         std::all_of(pads.begin(), pads.end(), [](int64_t s) { return s == 0; });
+}
+
+bool is_depthwise(const Grouping& g, NodeId id) {
+  if (id == kNone || !is_op(g.node(id), "Conv") || g.pattern(id) != ops::Pattern::contraction) return false;
+  const Type& w = g.graph().type(g.node(id).inputs[1]);
+  if (!w.is_static() || w.rank() != 4) return false;
+  const auto shape = static_values(w.shape());
+  return shape[1] == 1 && g.node(id).attr_int("group", 1) == shape[0] && shape[2] <= 7 && shape[3] <= 7;
+}
+
+/// The functions of one tensor whose chain ends in `value`, and the value that it begins with. Each is needed once.
+std::vector<NodeId> maps_before(const Grouping& g, ValueId& value) {
+  std::vector<NodeId> maps;
+  while (g.one_consumer(value) && g.is_free_map(g.producer(value), value)) {
+    const auto& inputs = g.node(g.producer(value)).inputs;
+    if (std::any_of(inputs.begin() + 1, inputs.end(),
+                    [&](ValueId v) { return v != kNone && g.graph().constant(v) == nullptr; }))
+      break;
+    maps.push_back(g.producer(value));
+    value = inputs[0];
+  }
+  return maps;
+}
+
+/// An inverted residual (pointwise, depthwise, pointwise convolution; the first may be missing) whose wide tensors would not
+/// stay in the cache is one group: of them only a few rows exist then at a time.
+void take_inverted_residual(Grouping& g, int group) {
+  if (g.options().cache == 0 || !is_pointwise(g, group)) return;
+  std::vector<NodeId> chain;
+  ValueId value = g.node(group).inputs[0];
+  int64_t widest = 0;
+  for (const auto is_next : {is_depthwise, is_pointwise}) {
+    const Type& type = g.graph().type(value);
+    if (!type.is_static() || type.rank() != 4 || static_values(type.shape())[0] != 1) return;
+    const auto bytes = static_cast<int64_t>(byte_size(type.dtype(), static_cast<size_t>(element_count(type.shape()))));
+    const auto maps = maps_before(g, value);
+    const NodeId next = g.producer(value);
+    if (next == kNone || !g.is_free(next) || !g.one_consumer(value) || !is_next(g, next)) {
+      if (chain.empty()) return;
+      break;
+    }
+    chain.insert(chain.end(), maps.begin(), maps.end());
+    chain.push_back(next);
+    widest = std::max(widest, bytes);
+    value = g.node(next).inputs[0];
+  }
+  if (widest > g.options().cache * 3 / 4) (void)g.join(group, chain);
+}
+
 /// Bias, activation, residual sum and reshape are applied while a contraction's result is still in registers. From the
 /// last contraction backwards, so that a sum of two results joins the later one, whose partner is ready by then.
 void group_contractions(Grouping& g) {
@@ -71,6 +129,7 @@ void group_contractions(Grouping& g) {
     g.start(id, GroupKind::contraction);
     extend_forward(g, id, only_output(g.node(id)), true);
     absorb_dequantize(g, id);
+    take_inverted_residual(g, id);
   }
 }
 

@@ -8,6 +8,7 @@ namespace rooftune::passes {
 
 Grouping::Grouping(const Graph& graph, const PartitionOptions& options)
     : graph_(graph),
+      options_(options),
       pattern_(graph.node_capacity(), ops::Pattern::opaque),
       no_kernel_(graph.node_capacity()),
       group_of_(graph.node_capacity()),

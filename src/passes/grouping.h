@@ -16,6 +16,7 @@ class Grouping {
   const Node& node(NodeId id) const { return graph_.node(id); }
 
   // --- looking
+  const PartitionOptions& options() const { return options_; }
   /// The catalogue's pattern, opaque for nodes that have no kernel.
   ops::Pattern pattern(NodeId id) const { return pattern_[static_cast<size_t>(id)]; }
   /// Why the node has no kernel, empty where it has one.
@@ -56,6 +57,7 @@ class Grouping {
   bool in_one_loop(int group, const std::vector<NodeId>& nodes) const;
 
   const Graph& graph_;
+  const PartitionOptions options_;
   std::vector<ops::Pattern> pattern_;              // by node
   std::vector<std::string> no_kernel_;             // by node
   std::vector<int> group_of_;                      // by node; a group is named by its anchor

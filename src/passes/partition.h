@@ -36,6 +36,8 @@ struct Partitioned {
 
 struct PartitionOptions {
   bool fuse = true;  // false: every node is a group of its own
+  /// Bytes of a core's cache: a chain of contractions whose intermediate values would not stay in it is one group. 0: none.
+  int64_t cache = 0;
   /// Why code cannot be generated for the node's element types (…), empty where it can. The default knows the types
   /// that every code generator of ours has.
   std::function<std::string(const ir::Graph& graph, const ir::Node& node)> why_unsupported;

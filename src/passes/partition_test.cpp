@@ -186,6 +186,15 @@ TEST(Partition, ResidualSumBeforeANormIsStoredOnTheWay) {
   EXPECT_EQ(q.partition.groups[0].outputs.size(), 2U);
 }
 
+TEST(Partition, InvertedResidualsThatTheCacheDoesNotHoldAreOneGroup) {
+  Graph graph = mobilenet();
+  run_passes(graph);
+  const auto groups = [&](int64_t cache) { return partition(graph, {.cache = cache}).partition.groups.size(); };
+  EXPECT_EQ(groups(0), 7U);
+  EXPECT_EQ(groups(1 << 20), 7U);
+  EXPECT_EQ(groups(8 << 10), 3U);  // 24 KB of the 96 channels
+}
+
 TEST(Partition, RefusesCycles) {
   // y = conv(x); z = y + pool(y): the sum needs what is computed from the group.
   Model m;

@@ -47,11 +47,14 @@ void keep_loop_borders_row_major(const ir::Graph& graph, passes::Layouts& layout
   }
 }
 
-Cut cut(ir::Graph optimised, const kernel::Machine& machine, bool fuse, const passes::MultipliesAsItIs& as_it_is) {
+/// `alone`: no other size of the model must be cut alike.
+Cut cut(ir::Graph optimised, const kernel::Machine& machine, bool fuse, const passes::MultipliesAsItIs& as_it_is,
+        bool alone) {
   Cut result;
   if (fuse) passes::flatten_loops(optimised);
   passes::PartitionOptions options;
   options.fuse = fuse;
+  if (alone) options.cache = machine.l2;
   auto parts = passes::partition(optimised, options);
   if (fuse) passes::insert_widenings(optimised, parts, as_it_is);
   result.partition = std::move(parts.partition);
@@ -360,7 +363,8 @@ Workload make_workload(std::vector<ir::Graph> optimised, const Sizes& sizes, con
   Workload work;
   work.given = std::make_shared<const ir::Graph>(optimised[0].clone());
   std::vector<Cut> cuts;
-  for (auto& graph : optimised) cuts.push_back(cut(std::move(graph), machine, fuse, as_it_is));
+  const bool alone = optimised.size() == 1;
+  for (auto& graph : optimised) cuts.push_back(cut(std::move(graph), machine, fuse, as_it_is, alone));
   const Twins twins(cuts, sizes);
   const auto& groups = cuts[0].partition.groups;
   const size_t n = groups.size();

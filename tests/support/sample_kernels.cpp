@@ -160,33 +160,41 @@ Kernel transposed_convolution(int64_t channels, int64_t outputs, int64_t size, i
   return kernel;
 }
 
-Kernel inverted_residual(int64_t channels, int64_t hidden, int64_t size) {
+Kernel inverted_residual(int64_t channels, int64_t hidden, int64_t size, int64_t stride, bool expands) {
   Kernel kernel;
   kernel.name = "inverted_residual";
-  const int x = kernel.add_buffer("x", DType::f32, {channels, size, size}, Role::input);
-  const int expand = kernel.add_buffer("we", DType::f32, {hidden, channels}, Role::constant);
+  const int64_t o = (size - 1) / stride + 1;
+  const int x = kernel.add_buffer("x", DType::f32, {expands ? channels : hidden, size, size}, Role::input);
+  if (!expands)
+    kernel.buffers[static_cast<size_t>(x)].layout = Layout::blocked({hidden, size, size}, {0, 1, 2}, {{0, 16}});
+  const int expand = expands ? kernel.add_buffer("we", DType::f32, {hidden, channels}, Role::constant) : -1;
   const int depthwise = kernel.add_buffer("wd", DType::f32, {hidden, 3, 3}, Role::constant);
   const int project = kernel.add_buffer("wp", DType::f32, {channels, hidden}, Role::constant);
   auto relu6 = [](StageBuilder& b, int value) { return b.min(relu(b, value), b.constant(6)); };
-  const std::vector<Axis> pixels = {{"c", hidden}, {"y", size}, {"x", size}};
-  StageBuilder ua(kernel, "ua", pixels, {{"i", channels}});
-  const int sum_u = ua.finish(ua.mul(ua.load(x, {v(3), v(1), v(2)}), ua.load(expand, {v(0), v(3)})), Reduction::sum);
-  StageBuilder u(kernel, "u", pixels);
-  const int expanded = u.finish(relu6(u, u.load(sum_u, {v(0), v(1), v(2)})));
+  const std::vector<Axis> wide = {{"c", hidden}, {"y", size}, {"x", size}};
+  int expanded = x;
+  if (expands) {
+    StageBuilder ua(kernel, "ua", wide, {{"i", channels}});
+    const int sum_u = ua.finish(ua.mul(ua.load(x, {v(3), v(1), v(2)}), ua.load(expand, {v(0), v(3)})), Reduction::sum);
+    StageBuilder u(kernel, "u", wide);
+    expanded = u.finish(relu6(u, u.load(sum_u, {v(0), v(1), v(2)})));
+  }
+  const std::vector<Axis> pixels = {{"c", hidden}, {"y", o}, {"x", o}};
   StageBuilder da(kernel, "da", pixels, {{"fy", 3}, {"fx", 3}});
-  const Index iy = v(1) + v(3) - Index(1), ix = v(2) + v(4) - Index(1);
+  const Index iy = v(1) * stride + v(3) - Index(1), ix = v(2) * stride + v(4) - Index(1);
   for (const auto& condition : {iy, Index(size - 1) - iy, ix, Index(size - 1) - ix}) da.where(condition);
   const int sum_d =
       da.finish(da.mul(da.load(expanded, {v(0), iy, ix}), da.load(depthwise, {v(0), v(3), v(4)})), Reduction::sum);
   StageBuilder d(kernel, "d", pixels);
   const int filtered = d.finish(relu6(d, d.load(sum_d, {v(0), v(1), v(2)})));
-  const std::vector<Axis> outputs = {{"o", channels}, {"y", size}, {"x", size}};
+  const std::vector<Axis> outputs = {{"o", channels}, {"y", o}, {"x", o}};
   StageBuilder pa(kernel, "pa", outputs, {{"c", hidden}});
   const int sum_p =
       pa.finish(pa.mul(pa.load(filtered, {v(3), v(1), v(2)}), pa.load(project, {v(0), v(3)})), Reduction::sum);
   StageBuilder y(kernel, "y", outputs);
-  y.finish(y.add(y.load(sum_p, {v(0), v(1), v(2)}), y.load(x, {v(0), v(1), v(2)})), Reduction::none,
-           output(kernel, "y", {channels, size, size}));
+  int value = y.load(sum_p, {v(0), v(1), v(2)});
+  value = expands && stride == 1 ? y.add(value, y.load(x, {v(0), v(1), v(2)})) : relu(y, value);
+  y.finish(value, Reduction::none, output(kernel, "y", {channels, o, o}));
   return kernel;
 }
 

@@ -25,8 +25,10 @@ kernel::Kernel dot_convolution(const ConvShape& shape, ir::DType x = ir::DType::
 /// Transposed convolution whose windows neither overlap nor leave gaps (stride = window), with bias.
 kernel::Kernel transposed_convolution(int64_t channels, int64_t outputs, int64_t size, int64_t window, int64_t block);
 /// Inverted residual block: 1 x 1 expansion to `hidden` channels, depthwise 3 x 3, projection back, residual; ReLU6
-/// between. Tensors are [channels, size, size].
-kernel::Kernel inverted_residual(int64_t channels, int64_t hidden, int64_t size);
+/// between. Tensors are [channels, size, size]. `stride` of the depthwise window: where it is not 1, or where nothing
+/// `expands` (the input is then [hidden, size, size] in blocks of 16 channels), ReLU takes the place of the residual.
+kernel::Kernel inverted_residual(int64_t channels, int64_t hidden, int64_t size, int64_t stride = 1,
+                                 bool expands = true);
 kernel::Kernel max_pool(int64_t channels, int64_t size, int64_t window, int64_t stride, int64_t pad, int64_t block);
 kernel::Kernel softmax(int64_t rows, int64_t columns);
 kernel::Kernel layer_norm(int64_t rows, int64_t columns);
