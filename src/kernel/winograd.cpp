@@ -13,6 +13,7 @@
 #include <cmath>
 
 #include "kernel/algorithms.h"
+#include "kernel/epilogue.h"
 #include "kernel/math.h"
 #include "kernel/register_tile.h"
 #include "kernel/sketch.h"
@@ -92,16 +93,6 @@ double filter_coefficient(const std::vector<double>& pairs, int j, int k) {
   for (int l = 0; l < n; ++l)
     if (l != j) scale *= points[static_cast<size_t>(j)] - points[static_cast<size_t>(l)];
   return std::pow(points[static_cast<size_t>(j)], k) / scale;
-}
-
-/// values[axis]: the axis is unrolled, so this folds to the one value.
-int pick(StageBuilder& b, int axis, const std::vector<int>& values) {
-  int chosen = values[0];
-  for (size_t k = 1; k < values.size(); ++k)
-    chosen = b.select(b.node(Op::eq, DType::boolean, b.index(b.axis(axis), DType::i64),
-                             b.constant(static_cast<double>(k), DType::i64)),
-                      values[k], chosen);
-  return chosen;
 }
 
 /// The stage is a product of two loads in f32, which may have been widened from 16 bits.
@@ -271,35 +262,10 @@ std::optional<Kernel> winograd(const Kernel& original, const Machine& machine, i
   const RangeOf ranges = [&](int axis) {
     return axis == 0 ? Range{0, tiles - 1} : axis == 1 ? Range{0, outputs - 1} : Range{0, m - 1};
   };
-  auto at_pixel = [&](const Index& e) {
-    return simplify(e.substitute([&](int axis) { return pixel[static_cast<size_t>(axis)]; }), ranges);
-  };
   x.clear();
   for (int i = 0; i < size; ++i) x.push_back(y.load(y1_buffer, {v(0), v(1), v(2), Index(i)}));
   const int sum = pick(y, 3, output_rows(y, pairs, m, x));
-  if (found->epilogue < 0) {
-    std::vector<Index> out;
-    for (const auto& e : conv.out_indices) out.push_back(at_pixel(e));
-    y.finish(sum, Reduction::none, conv.buffer, out);
-  } else {
-    const Stage epilogue = source.stages[static_cast<size_t>(found->epilogue)];
-    std::vector<int> renamed;
-    for (const auto& node : epilogue.nodes) {
-      auto argument = [&](int i) { return i < 0 ? -1 : renamed[static_cast<size_t>(i)]; };
-      std::vector<Index> at, inside;
-      for (const auto& e : node.indices) at.push_back(at_pixel(e));
-      for (const auto& e : node.where) inside.push_back(at_pixel(e));
-      if (node.op == Op::constant) renamed.push_back(y.constant(node.value, node.type));
-      else if (node.op == Op::load && node.buffer == conv.buffer) renamed.push_back(sum);
-      else if (node.op == Op::load) renamed.push_back(y.load(node.buffer, at, inside, node.value));
-      else if (node.op == Op::index) renamed.push_back(y.index(at[0], node.type));
-      else renamed.push_back(y.node(node.op, node.type, argument(node.a), argument(node.b), argument(node.c)));
-    }
-    for (const auto& e : epilogue.where) y.where(at_pixel(e));
-    std::vector<Index> out;
-    for (const auto& e : epilogue.out_indices) out.push_back(at_pixel(e));
-    y.finish(renamed.back(), Reduction::none, epilogue.buffer, out);
-  }
+  finish_with_epilogue(y, source, conv, found->epilogue, sum, pixel, ranges);
   expand_math(k);
   // Products, and the transforms' additions and multiplications at about a dozen (m = 4) a row.
   const double row = m == 2 ? 4 : 14;
@@ -369,7 +335,11 @@ Schedule sketch_winograd(const Kernel& kernel, const Machine& machine, const Cho
   // Prepared: vectors along o.
   plan(u1).loops = {{0, 1, P}, {3, lanes, S}, {1, 1, U}, {2, 1, U}, {3, 1, V}};
   plan(u).loops = {{3, panel, P}, {2, 1, S}, {3, lanes, S}, {0, 1, U}, {1, 1, U}, {3, 1, V}};
-  plan(u).layout = Layout({{0, 1, 1}, {1, 1, 1}, {3, panel, 1}, {2, 1, 1}, {3, 1, 1}});
+  // … and lying in the order in which they are read: pass, point, panel.
+  std::vector<PhysicalAxis> u_axes = {{0, 1, 1}, {1, 1, 1}, {2, 1, 1}, {3, 1, 1}};
+  if (wide > panel) u_axes.insert(u_axes.begin() + 2, {3, panel, 1});
+  u_axes.insert(u_axes.begin(), {3, wide, 1});
+  plan(u).layout = Layout(u_axes);
 
   auto& root = plan(y);
   int outer = 0;
@@ -399,6 +369,9 @@ Schedule sketch_winograd(const Kernel& kernel, const Machine& machine, const Cho
   plan(m).loops.push_back({4, 1, unroll > 1 ? U : S});
   for (const Loop& loop : {Loop{2, 1, U}, Loop{3, lanes, U}, Loop{3, 1, V}}) plan(m).loops.push_back(loop);
   plan(m).layout = by_tile;
+  const int64_t turns = ceil_div(block, rows);
+  if (channels > lanes && choose("wino.next", {0, 1}, u_bytes > machine.l2 / 4 ? 1 : 0) != 0)
+    schedule.prefetch.push_back({m, kernel.stages[static_cast<size_t>(u)].buffer, 4, 1, 1, 2, rows, turns});
 
   plan(v).layout = by_tile;
   if (shared) {
