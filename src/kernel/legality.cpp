@@ -173,6 +173,9 @@ struct Checker {
     if (std::none_of(s.nodes.begin(), s.nodes.end(),
                      [&](const ExprNode& node) { return node.op == Op::load && node.buffer == p.buffer; }))
       return fmt::format("prefetch: stage {} does not read buffer {}", s.name, p.buffer);
+    if (p.shared >= s.spatial || p.shared_step < 1 || p.turns < 1)
+      return fmt::format("prefetch: stage {} has no {} turns of {} along axis {}", s.name, p.turns, p.shared_step,
+                         p.shared);
     return "";
   }
 

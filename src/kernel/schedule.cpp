@@ -208,9 +208,11 @@ class Parser {
   }
 
   void parse_prefetch(const std::vector<std::string_view>& words) {
-    constexpr const char* kForm = "expected buffer@stage.loop+axis/distance";
+    constexpr const char* kForm = "expected buffer@stage.loop+axis/distance, perhaps with |axis/step*turns";
     if (words.size() != 2) fail(words[0], "{} after it", kForm);
-    std::string_view word = words[1];
+    const std::string_view whole = words[1];
+    const size_t bar = whole.find('|');
+    const std::string_view word = whole.substr(0, bar);
     size_t at = word.find('@'), plus = word.rfind('+');
     size_t slash = word.rfind('/');
     if (at == std::string_view::npos || plus == std::string_view::npos || plus < at ||
@@ -221,6 +223,14 @@ class Parser {
     std::tie(p.stage, p.loop) = stage_and_loop(word, word.substr(at + 1, plus - at - 1));
     p.axis = axis(word, p.stage, word.substr(plus + 1, slash - plus - 1));
     p.distance = integer(word, word.substr(slash + 1), "a distance");
+    if (bar != std::string_view::npos) {
+      const std::string_view shared = whole.substr(bar + 1);
+      const size_t cut = shared.rfind('/'), star = shared.rfind('*');
+      if (cut == std::string_view::npos || star == std::string_view::npos || star < cut) fail(whole, "{}", kForm);
+      p.shared = axis(whole, p.stage, shared.substr(0, cut));
+      p.shared_step = integer(whole, shared.substr(cut + 1, star - cut - 1), "a step");
+      p.turns = integer(whole, shared.substr(star + 1), "a number of turns");
+    }
     schedule_.prefetch.push_back(p);
   }
 
@@ -246,9 +256,10 @@ std::string print(const Kernel& kernel, const Schedule& schedule) {
   for (const auto& [b, layout] : schedule.prepared)
     lines.emplace_back(buffer(b), fmt::format(" {}", layout.to_string()));
   for (const Prefetch& p : schedule.prefetch) {
-    lines.emplace_back("prefetch",
-                       fmt::format(" {}@{}.{}+{}/{}", buffer(p.buffer), label(kernel.stages, p.stage), p.loop,
-                                   label(kernel.stages[static_cast<size_t>(p.stage)].axes, p.axis), p.distance));
+    const auto& axes = kernel.stages[static_cast<size_t>(p.stage)].axes;
+    lines.emplace_back("prefetch", fmt::format(" {}@{}.{}+{}/{}", buffer(p.buffer), label(kernel.stages, p.stage),
+                                               p.loop, label(axes, p.axis), p.distance));
+    if (p.shared >= 0) lines.back().second += fmt::format("|{}/{}*{}", label(axes, p.shared), p.shared_step, p.turns);
   }
   size_t width = 0;
   for (const auto& line : lines) width = std::max(width, line.first.size() + 1);

@@ -11,6 +11,7 @@
 //   u:   @d.1 ~y y x:u c:v (1,1,3)(2,1,56)(0,1,144)
 //   prefetch: $0@acc.0+x/14                in each turn of acc's first loop, what acc reads of buffer 0 there, but 14
 //                                          further along x
+//   prefetch: $1@acc.0+n/48|m/8*16         likewise, but 16 turns of a loop m/8 around it share the work
 // Buffers go by number and not by name, so that the text fits every kernel with the same hash (parsing takes a
 // constant's name too); stages and axes whose names are no identifiers, or not unique, go as #number.
 #pragma once
@@ -46,12 +47,18 @@ struct StagePlan {
 
 /// In each turn of `stage`'s loop `loop`: what the turn reads of `buffer`, but `distance` further along `axis`, is brought
 /// into the first-level cache. It changes no result; what lies outside of the buffer does no harm.
+///
+/// Where what is read does not depend on the axis `shared`, which is walked around that loop in `turns` steps of
+/// `shared_step`, each of them can ask for its part, into the second-level cache: what is far away (the next panel of
+/// weights) then comes evenly while this one is used.
 struct Prefetch {
   int stage = 0;
   int buffer = 0;
   int loop = 0;
   int axis = 0;
   int64_t distance = 1;
+  int shared = -1;
+  int64_t shared_step = 1, turns = 1;
   bool operator==(const Prefetch&) const = default;
 };
 

@@ -26,7 +26,8 @@ TEST(Schedule, ReadsAndWritesTheForm) {
       "acc:      @y.1 k m:u n/16:u n:v\n"
       "y:        n/48 m/8:p m:u n/16:u n:v\n"
       "$1:       (1,48,64)(0,1,768)(1,1,48)\n"
-      "prefetch: $1@acc.0+k/4\n";
+      "prefetch: $1@acc.0+k/4\n"
+      "prefetch: $1@acc.0+n/48|m/8*16\n";
   Schedule s = parse_schedule(kernel, text);
   EXPECT_EQ(print(kernel, s), text);
   EXPECT_EQ(s.stages[0].at_stage, 1);
@@ -37,11 +38,11 @@ TEST(Schedule, ReadsAndWritesTheForm) {
                                                   {1, 1, LoopKind::vector}}));
   EXPECT_EQ(s.stages[1].loops[1], (Loop{0, 8, LoopKind::parallel}));
   EXPECT_EQ(s.prepared, (std::vector<std::pair<int, Layout>>{{1, Layout::parse("(1,48,64)(0,1,768)(1,1,48)")}}));
-  EXPECT_EQ(s.prefetch, (std::vector<Prefetch>{{0, 1, 0, 2, 4}}));
+  EXPECT_EQ(s.prefetch, (std::vector<Prefetch>{{0, 1, 0, 2, 4}, {0, 1, 0, 1, 48, 0, 8, 16}}));
   // Spacing, order of lines, names of constants and empty lines are free.
   EXPECT_EQ(parse_schedule(kernel,
                            "\n onnx::w:  (1,48,64)(0,1,768)(1,1,48)\r\ny: n/48 m/8:p\tm:u n/16:u n:v \n\nprefetch: "
-                           "onnx::w@acc.0+k/4\nacc: @y.1 k m:u n/16:u n:v"),
+                           "onnx::w@acc.0+k/4\nacc: @y.1 k m:u n/16:u n:v\nprefetch: $1@acc.0+n/48|m/8*16"),
             s);
 }
 

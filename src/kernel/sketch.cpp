@@ -57,7 +57,7 @@ std::vector<Sketch::Group> Sketch::find_groups() {
     // again.
     bool again = false;
     for (auto& [r, group] : groups) {
-      if (group.inside.empty()) continue;
+      if (group.inside.empty() || !rolling_chain(group).empty()) continue;
       const bool share = share_axes(group);
       Group rest = group;  // without all such maps
       std::vector<int> maps;
@@ -133,6 +133,7 @@ bool Sketch::share_axes(Group& group) const {
 
 void Sketch::plan_group(const Group& group) {
   if (kernel_.stages[static_cast<size_t>(group.root)].scatters) return plan_scatter(group.root);
+  if (const auto chain = rolling_chain(group); !chain.empty()) return plan_rolling(group, chain);
   int reductions = 0;
   int last = -1;
   bool all_shared = true;
@@ -155,12 +156,58 @@ void Sketch::plan_group(const Group& group) {
     bool reduces = false;
     const int stage = last < 0 ? group.root : last;
     (void)vector_axis(stage, whole(stage), &reduces);
-    if (!reduces || group.inside.empty()) return plan_register_tile(group, stage);
+    if (!reduces || group.inside.empty()) {
+      const int64_t depth = last < 0 ? 0 : choose_depth(stage);
+      return depth > 0 ? plan_in_blocks(group, stage, depth) : plan_register_tile(group, stage);
+    }
   }
   plan_strip(group);
 }
 
 // ------------------------------------------------------------------------------------------------------------ plans
+
+/// How much of a long product of matrices with constant weights is summed up at a time, so that the rows' part stays in
+/// the second-level cache beside two panels of weights; 0: all of it.
+int64_t Sketch::choose_depth(int s) {
+  const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+  if (!is_contraction(stage)) return 0;
+  std::vector<int> longer;
+  for (int a = 0; a < static_cast<int>(stage.axes.size()); ++a)
+    if (stage.axes[static_cast<size_t>(a)].extent > 1) longer.push_back(a);
+  if (longer.size() != 3 || longer[1] >= stage.spatial || longer[2] < stage.spatial) return 0;
+  bool reduces = false;
+  const int vector = vector_axis(s, whole(s), &reduces);
+  const int row = vector == longer[0] ? longer[1] : longer[0];
+  if (reduces || vector < 0 || vector_constant(stage, vector) < 0) return 0;
+  for (int a : {row, vector, longer[2]})
+    if (stage.axes[static_cast<size_t>(a)].live >= 0) return 0;
+  const int64_t rows = stage.axes[static_cast<size_t>(row)].extent,
+                depth = stage.axes[static_cast<size_t>(longer[2])].extent;
+  constexpr int64_t kLeastRows = 32, kLeastDepth = 256, kPanels = 2 * 48;
+  std::vector<int64_t> legal = {0};
+  for (int64_t parts : {16, 12, 8, 6, 4, 3, 2})
+    if (depth % (parts * machine_.lanes) == 0 && depth / parts >= kLeastDepth) legal.push_back(depth / parts);
+  if (rows < kLeastRows || legal.size() == 1) return 0;
+  int64_t start = 0;
+  if ((rows + kPanels) * depth * 4 > machine_.l2 * 5 / 4)
+    for (int64_t d : legal)
+      if (d > 0 && (start == 0 || (rows + kPanels) * d * 4 <= machine_.l2 / 2)) start = d;
+  return choose_(stage.name + ".depth", legal, start);
+}
+
+/// The reduction is a nest of its own, whose blocks add to what lies in memory; the maps around it follow.
+void Sketch::plan_in_blocks(const Group& group, int reduction, int64_t depth) {
+  depth_ = depth;
+  inside_.erase(kernel_.stages[static_cast<size_t>(reduction)].buffer);
+  plan_register_tile({.root = reduction, .inside = {}, .shared = {}, .axis_of = {}}, reduction);
+  depth_ = 0;
+  if (reduction == group.root) return;
+  Group rest = group;
+  const auto at = std::find(rest.inside.begin(), rest.inside.end(), reduction) - rest.inside.begin();
+  rest.inside.erase(rest.inside.begin() + at);
+  rest.axis_of.erase(rest.axis_of.begin() + at);
+  plan_group(rest);
+}
 
 /// One reduction (or map) with its maps around it: the tile over the shared axes is the register tile.
 void Sketch::plan_register_tile(const Group& group, int reduction) {
@@ -170,7 +217,7 @@ void Sketch::plan_register_tile(const Group& group, int reduction) {
   // Root axis of each axis of the reduction.
   std::vector<int> root_axis(stage.axes.size(), -1);
   if (reduction == group.root) {
-    for (int a = 0; a < stage.spatial; ++a) root_axis[static_cast<size_t>(a)] = a;
+    for (size_t a = 0; a < root_axis.size(); ++a) root_axis[a] = static_cast<int>(a);
   } else {
     const auto at =
         static_cast<size_t>(std::find(group.inside.begin(), group.inside.end(), reduction) - group.inside.begin());
@@ -195,23 +242,36 @@ void Sketch::plan_register_tile(const Group& group, int reduction) {
   if (vector_here && extent_of(tile.vector_axis) > panel) vector.push_back({tile.vector_axis, panel});
   // Order of tiles: weights stay (vectors outermost), or rows stay (vectors innermost), or in between.
   std::vector<Outer> outer;
+  std::vector<Outer> within_panel;       // loops inside of that over panels
+  std::optional<size_t> parallel_loops;  // where not all outer ones can be
   if (stage.is_reduction()) {
     // Axes that no vector operand depends on go inside the panel loop: the panel is reused over them.
     std::vector<Outer> batch, inside;
     const auto sharing = tile.vector_axis >= 0 ? row_axes(stage, tile.vector_axis) : std::vector<int>{};
     for (const auto& o : others)
       (std::find(sharing.begin(), sharing.end(), o.axis) != sharing.end() ? inside : batch).push_back(o);
-    const int64_t order = choose_(stage.name + ".order", {0, 1, 2}, cheaper_order(reduction, tile));
+    const int64_t order = depth_ > 0 ? 0 : choose_(stage.name + ".order", {0, 1, 2}, cheaper_order(reduction, tile));
     outer = batch;
     auto append = [&](const std::vector<Outer>& more) { outer.insert(outer.end(), more.begin(), more.end()); };
-    const bool blockable = order == 0 && inside.empty() && rows.size() == 1 && !vector.empty();
+    const bool blockable = order == 0 && depth_ == 0 && inside.empty() && rows.size() == 1 && !vector.empty();
+    if (depth_ > 0) {
+      const int64_t share = ceil_div(ceil_div(extent_of(tile.vector_axis), panel), machine_.threads) * panel;
+      if (machine_.threads > 1 && share < extent_of(tile.vector_axis)) outer.push_back({tile.vector_axis, share});
+      parallel_loops = outer.size();
+      int summed = stage.spatial;
+      while (extent_of(summed) == 1) ++summed;
+      outer.push_back({summed, depth_});
+    }
     if (blockable) {
       const int64_t tiles = ceil_div(extent_of(rows[0].axis), rows[0].step);
       const auto legal = up_to({0, 4, 8, 16, 32}, tiles - 1);
       const int64_t block = choose_(stage.name + ".block", legal[0] == 0 ? legal : std::vector<int64_t>{0}, 0);
       if (block > 0) outer.push_back({rows[0].axis, rows[0].step * block});
     }
-    if (order == 0) append(vector), append(inside), append(rows);
+    if (order == 0) {
+      append(vector), append(inside), append(rows);
+      if (!vector.empty()) within_panel = inside, within_panel.insert(within_panel.end(), rows.begin(), rows.end());
+    }
     if (order == 1) append(inside), append(rows), append(vector);
     if (order == 2) append(inside), append(vector), append(rows);
   } else {
@@ -240,22 +300,36 @@ void Sketch::plan_register_tile(const Group& group, int reduction) {
            kernel_.buffers[static_cast<size_t>(b)].shape.size();
   };
   const bool can_ask = streamed >= 0 && moving != outer.rend();
-  ahead_ = can_ask && choose_(stage.name + ".ahead", {0, 1},
-                              blocked(streamed) && operand_bytes(streamed) > machine_.l2 / 2 ? 1 : 0) != 0;
+  const bool ahead = can_ask && choose_(stage.name + ".ahead", {0, 1},
+                                        blocked(streamed) && operand_bytes(streamed) > machine_.l2 / 2 ? 1 : 0) != 0;
+  // The next panel of weights is asked for by the turns of this one, evenly: else the first of each panel wait for it.
+  const int weights =
+      within_panel.empty() || !broadcasts(stage, tile.vector_axis) ? -1 : vector_constant(stage, tile.vector_axis);
+  Outer sharing{-1, 1};
+  int64_t turns = 1;
+  for (const auto& o : within_panel)
+    if (ceil_div(extent_of(o.axis), o.step) > turns) sharing = o, turns = ceil_div(extent_of(o.axis), o.step);
+  const bool next = weights >= 0 && turns > 1 &&
+                    choose_(stage.name + ".next", {0, 1}, operand_bytes(weights) > machine_.l2 / 8 ? 1 : 0) != 0;
+  ahead_ = ahead || next;
   const auto inner = inner_loops(reduction, tile, tile_extent, stage.name);
   if (std::exchange(ahead_, false)) {
     const auto blocks = std::find_if(inner.begin(), inner.end(),
                                      [&](const Loop& loop) { return loop.axis >= stage.spatial && loop.step > 1; });
     const auto at =
         (reduction == group.root ? static_cast<int>(outer_loops) : 0) + static_cast<int>(blocks - inner.begin());
-    if (blocks != inner.end()) schedule_.prefetch.push_back({reduction, streamed, at, moving->axis, moving->step});
+    if (ahead && blocks != inner.end())
+      schedule_.prefetch.push_back({reduction, streamed, at, moving->axis, moving->step});
+    if (next && blocks != inner.end())
+      schedule_.prefetch.push_back(
+          {reduction, weights, at, tile.vector_axis, panel, sharing.axis, sharing.step, turns});
   }
   order.insert(order.end(), inner.begin(), inner.end());
   prepare_constants(reduction, order);
   if (reduction == group.root) {
     root_plan.loops.insert(root_plan.loops.end(), inner.begin(), inner.end());
     temporary_layout(group.root, tile);
-    return mark_parallel(group.root, outer_loops);
+    return mark_parallel(group.root, parallel_loops.value_or(outer_loops));
   }
   // The maps around it walk the same tile.
   auto tile_loops = [&](const std::vector<int>& axis_of_reduction, const Stage& of) {
@@ -297,6 +371,23 @@ void Sketch::plan_register_tile(const Group& group, int reduction) {
     }
     temporary_layout(s, own);
   }
+}
+
+/// Whether an operand is the same for all lanes of a vector.
+bool Sketch::broadcasts(const Stage& stage, int vector_axis) const {
+  return std::any_of(stage.nodes.begin(), stage.nodes.end(), [&](const ExprNode& node) {
+    return node.op == Op::load &&
+           std::none_of(node.indices.begin(), node.indices.end(), [&](const Index& e) { return e.uses(vector_axis); });
+  });
+}
+
+/// The constant that the stage reads in vectors along an axis; -1: none.
+int Sketch::vector_constant(const Stage& stage, int vector_axis) const {
+  for (const auto& node : stage.nodes)
+    if (node.op == Op::load && kernel_.buffers[static_cast<size_t>(node.buffer)].role == Role::constant &&
+        std::any_of(node.indices.begin(), node.indices.end(), [&](const Index& e) { return e.uses(vector_axis); }))
+      return node.buffer;
+  return -1;
 }
 
 /// Several stages that share rows: a strip of rows at a time, each stage with a nest of its own.

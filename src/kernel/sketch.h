@@ -7,10 +7,12 @@
 //    stage has a nest of its own within the strip.
 //    Sums of products of bytes (or bf16) go by words: vectors along an axis of the packed operand, words along a
 //    reduction axis that lies together in the other one.
+//    A depthwise window between two contractions walks rows, of which few exist at a time (sketch_rolling.cpp).
 // 3. Constants are packed in the order in which the nest reads them.
 #pragma once
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -58,8 +60,12 @@ class Sketch {
   bool reads_any_of(int stage, const std::vector<int>& others) const;
   void plan_group(const Group& group);
   void plan_register_tile(const Group& group, int reduction);
+  int64_t choose_depth(int stage);
+  void plan_in_blocks(const Group& group, int reduction, int64_t depth);
   void plan_strip(const Group& group);
   void plan_scatter(int stage);
+  std::vector<int> rolling_chain(const Group& group) const;
+  void plan_rolling(const Group& group, const std::vector<int>& chain);
   Tile choose_tile(int stage, const std::vector<int64_t>& extent);
   int vector_axis(int stage, const std::vector<int64_t>& extent, bool* reduces) const;
   std::pair<int, int> dot_axes(int stage, const std::vector<int64_t>& extent) const;
@@ -69,6 +75,8 @@ class Sketch {
                                 const std::string& name);
   int64_t operand_bytes(int buffer) const;
   int streamed_operand(int stage, const Tile& tile) const;
+  bool broadcasts(const Stage& stage, int vector_axis) const;
+  int vector_constant(const Stage& stage, int vector_axis) const;
   int64_t cheaper_order(int stage, const Tile& tile) const;
   std::vector<Loop> reduction_loops(int stage, const Tile& tile, const std::string& name);
   void mark_parallel(int stage, size_t outer_loops);
@@ -82,6 +90,8 @@ class Sketch {
   Schedule schedule_;
   std::set<int> inside_;           // temporaries that are computed inside another stage
   std::map<int, int> vector_dim_;  // of temporaries already planned: the dim along which their vectors lie
+  int forced_vector_ = -1;         // the vector axis of the stage being planned, where that is known already
+  int64_t depth_ = 0;              // of the blocks of the reduction being planned; 0: it is summed up at once
   bool ahead_ = false;             // the reduction being planned asks for its next rows in blocks of its reduction axis
 };
 

@@ -29,13 +29,18 @@ std::string vector_axis(const Kernel& kernel, const Schedule& schedule, const st
 int64_t accumulators(const Kernel& kernel, const Schedule& schedule, const std::string& stage) {
   const int s = stage_named(kernel, stage);
   const auto& plan = schedule.stages[static_cast<size_t>(s)];
-  const auto& root = schedule.stages[static_cast<size_t>(plan.at_stage)].loops;
+  std::vector<Loop> around;
+  if (plan.at_stage >= 0) {
+    const auto& root = schedule.stages[static_cast<size_t>(plan.at_stage)].loops;
+    around.assign(root.begin(), root.begin() + plan.at_loop + 1);
+  }
   int64_t count = 1;
   for (const auto& loop : plan.loops) {
+    if (loop.kind == LoopKind::serial) around.push_back(loop);
     if (loop.kind != LoopKind::unrolled || loop.axis >= kernel.stages[static_cast<size_t>(s)].spatial) continue;
-    for (size_t i = static_cast<size_t>(plan.at_loop) + 1; i-- > 0;)
-      if (root[i].axis == loop.axis) {
-        count *= root[i].step / loop.step;
+    for (size_t i = around.size(); i-- > 0;)
+      if (around[i].axis == loop.axis) {
+        count *= around[i].step / loop.step;
         break;
       }
   }
@@ -92,6 +97,51 @@ TEST(Sketch, LargeBlockedInputsAreAskedForAhead) {
   EXPECT_EQ(large.buffers[static_cast<size_t>(make_schedule(large, machine).prefetch[0].buffer)].name, "x");
   const auto small = normalised(testing::convolution({64, 64, 14, 14, 1, 1, 0}), machine);
   EXPECT_TRUE(make_schedule(small, machine).prefetch.empty());
+}
+
+TEST(Sketch, TheNextPanelOfWeightsIsAskedForByTheRowsOfThisOne) {
+  const Machine machine;
+  const auto kernel = normalised(testing::gemm(128, 3072, 768), machine);
+  const auto schedule = make_schedule(kernel, machine);
+  ASSERT_EQ(schedule.prefetch.size(), 1u);
+  const auto& next = schedule.prefetch[0];
+  EXPECT_EQ(kernel.buffers[static_cast<size_t>(next.buffer)].role, Role::constant);
+  EXPECT_EQ(next.turns, (128 + next.shared_step - 1) / next.shared_step);
+  EXPECT_TRUE(make_schedule(normalised(testing::gemm(128, 64, 64), machine), machine).prefetch.empty());
+}
+
+TEST(Sketch, LongProductsAreSummedInBlocks) {
+  const Machine machine;
+  const auto kernel = normalised(testing::gemm(128, 768, 3072), machine);
+  const int acc = stage_named(kernel, "acc");
+  const auto schedule = make_schedule(kernel, machine);
+  const auto& plan = schedule.stages[static_cast<size_t>(acc)];
+  EXPECT_EQ(plan.at_stage, -1);
+  EXPECT_EQ(plan.loops[0].axis, 2);
+  EXPECT_GT(plan.loops[0].step, 200);
+  const auto whole = make_schedule(kernel, machine, {{"acc.depth", 0}});
+  EXPECT_GE(whole.stages[static_cast<size_t>(acc)].at_stage, 0);
+  const auto short_one = normalised(testing::gemm(128, 768, 768), machine);
+  EXPECT_GE(make_schedule(short_one, machine).stages[0].at_stage, 0);
+}
+
+TEST(Sketch, InvertedResidualsRoll) {
+  Machine machine;
+  machine.threads = 2;
+  for (const bool expands : {true, false}) {
+    const auto kernel = normalised(testing::inverted_residual(24, 96, 28, 2, expands), machine);
+    const auto schedule = make_schedule(kernel, machine);
+    const int root = stage_named(kernel, "y");
+    for (const char* name : {"u", "d"}) {
+      if (!expands && std::string(name) == "u") continue;
+      const int s = stage_named(kernel, name);
+      EXPECT_EQ(schedule.stages[static_cast<size_t>(s)].at_stage, root);
+      EXPECT_EQ(schedule.stages[static_cast<size_t>(s)].slide_axis, std::string(name) == "u" ? 1 : -1);
+    }
+    EXPECT_EQ(schedule.stages[static_cast<size_t>(root)].loops[0], (Loop{1, 7, LoopKind::parallel}))
+        << print(kernel, schedule);
+    EXPECT_EQ(schedule.stages[static_cast<size_t>(stage_named(kernel, "d"))].at_loop, 1);
+  }
 }
 
 TEST(Sketch, TransposedConvolutionsShareTilesWithTheirBias) {
@@ -239,6 +289,8 @@ TEST(Legality, SaysWhatIsWrong) {
           [&](Schedule& s) { s.prefetch.push_back({static_cast<int>(acc), 0, 40, 0, 1}); });
   rejects("prefetch: stage acc has no axis",
           [&](Schedule& s) { s.prefetch.push_back({static_cast<int>(acc), 0, 0, 9, 1}); });
+  rejects("prefetch: stage acc has no 0 turns",
+          [&](Schedule& s) { s.prefetch.push_back({static_cast<int>(acc), 0, 0, 0, 1, 0, 1, 0}); });
   rejects("prefetch: stage y does not read",
           [&](Schedule& s) { s.prefetch.push_back({static_cast<int>(y), 0, 0, 0, 1}); });
 }

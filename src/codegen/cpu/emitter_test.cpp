@@ -1,6 +1,8 @@
 // The CPU code generator against the interpreter (tests/support/codegen_check.h), and what only it does.
 #include "tests/support/codegen_check.h"
 
+#include <array>
+
 namespace rooftune {
 namespace {
 
@@ -231,6 +233,25 @@ TEST(Emitter, Prefetch) {
   }
 }
 
+// The turns of the rows ask for the next panel, each for its part.
+TEST(Emitter, PrefetchIsSharedByTurns) {
+  auto codegen = codegen::cpu_codegen(testing::host_target());
+  const Machine machine = machine_of(testing::host_target());
+  auto kernel = testing::gemm(128, 768, 512);
+  normalise(kernel, machine);
+  auto prefetches = [&](int64_t next) {
+    const Schedule schedule = make_schedule(kernel, machine, {{"acc.next", next}, {"acc.order", 0}, {"acc.rows", 8}});
+    EXPECT_EQ(parse_schedule(kernel, print(kernel, schedule)), schedule);
+    const std::string code = codegen->dump({&kernel, &schedule}, "asm");
+    size_t count = 0;
+    for (size_t at = 0; (at = code.find("prefetcht1", at)) != std::string::npos; ++at) ++count;
+    return count;
+  };
+  EXPECT_EQ(prefetches(0), 0u);
+  const size_t some = prefetches(1);
+  EXPECT_TRUE(some >= 1 && some <= 8) << some;
+}
+
 /// A schedule written by hand, against the interpreter.
 void check_schedule(const Kernel& kernel, const std::string& text) {
   std::mt19937 random(std::random_device{}());
@@ -257,6 +278,25 @@ TEST(Emitter, InvertedResidualWithRollingRows) {
                                  "da: @d.2 fy fx:u x:u c:v\n"
                                  "d:  @y.1 y x/7 c/16 x:u c:v (1,1,1)(2,1,1)(0,1,1)\n"
                                  "pa: @y.3 c x:u o:v\n");
+  }
+}
+
+TEST(Emitter, RollingRowsAsSketched) {
+  check(testing::inverted_residual(24, 80, 14));
+  check(testing::inverted_residual(40, 48, 13, 2));
+  check(testing::inverted_residual(17, 30, 9, 2, false));
+  check(testing::inverted_residual(16, 32, 12, 1, false));
+}
+
+// Blocks of a long sum add to what lies in memory.
+TEST(Emitter, SumsInBlocks) {
+  for (const auto& [m, n, k] : {std::array<int64_t, 3>{40, 96, 512}, {33, 70, 768}}) {
+    const auto kernel = testing::gemm(m, n, k);
+    check(kernel);
+    Kernel normal = kernel;
+    const Machine machine = machine_of(testing::host_target());
+    normalise(normal, machine);
+    check_schedule(normal, print(normal, make_schedule(normal, machine, {{"acc.depth", 256}})));
   }
 }
 

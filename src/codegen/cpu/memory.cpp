@@ -175,17 +175,28 @@ void Emitter::prefetch(const Nest& nest, size_t level) {
     add_reads(kernel_, stage(nest), ahead, p.buffer, variables_, read);
     if (read.extent.empty() || place.layout.axes().empty()) continue;
     const auto inner = place.layout.axes().back();
+    const int64_t line_elements = kLineBytes / static_cast<int64_t>(ir::byte_size(type, 1));
     std::vector<int64_t> step(read.extent.size(), 1), at(read.extent.size(), 0);
-    step[static_cast<size_t>(inner.dim)] =
-        std::max<int64_t>(1, std::min(inner.extent, kLineBytes / static_cast<int64_t>(ir::byte_size(type, 1))));
+    step[static_cast<size_t>(inner.dim)] = std::max<int64_t>(1, std::min(inner.extent, line_elements));
     int64_t lines = 1;
     for (size_t d = 0; d < step.size(); ++d) lines *= (read.extent[d] + step[d] - 1) / step[d];
+    auto ask_for = [&](const Index& element, int locality) {
+      auto* pointer = b_.CreateGEP(memory_type(type), place.pointer, emit_index(element));
+      b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {pointer->getType()},
+                         {pointer, b_.getInt32(0), b_.getInt32(static_cast<uint32_t>(locality)), b_.getInt32(1)});
+    };
+    if (p.shared >= 0) {  // this turn's part of the lines, which lie together as constants that are packed do
+      const auto range_of = variables_.range_of();
+      const Index turn = floordiv(nest.base[static_cast<size_t>(p.shared)], p.shared_step, range_of);
+      const int64_t part = (lines + p.turns - 1) / p.turns;
+      const Index first = address(place, read.base) + mod(turn, p.turns, range_of) * (part * line_elements);
+      for (int64_t line = 0; line < std::min(part, kMostLines); ++line) ask_for(first + Index(line * line_elements), 2);
+      continue;
+    }
     for (int64_t line = 0; line < std::min(lines, kMostLines); ++line) {
       std::vector<Index> index;
       for (size_t d = 0; d < at.size(); ++d) index.push_back(read.base[d] + Index(at[d]));
-      auto* pointer = b_.CreateGEP(memory_type(type), place.pointer, emit_index(address(place, index)));
-      b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {pointer->getType()},
-                         {pointer, b_.getInt32(0), b_.getInt32(3), b_.getInt32(1)});
+      ask_for(address(place, index), 3);
       for (size_t d = at.size(); d-- > 0;) {
         at[d] += step[d];
         if (at[d] < read.extent[d]) break;
