@@ -188,10 +188,12 @@ int64_t Sketch::choose_depth(int s) {
   for (int64_t parts : {16, 12, 8, 6, 4, 3, 2})
     if (depth % (parts * machine_.lanes) == 0 && depth / parts >= kLeastDepth) legal.push_back(depth / parts);
   if (rows < kLeastRows || legal.size() == 1) return 0;
+  const auto& weights = kernel_.buffers[static_cast<size_t>(vector_constant(stage, vector))];
+  const int64_t bytes = (rows + kPanels) * static_cast<int64_t>(ir::byte_size(weights.dtype, 1));  // of one step
   int64_t start = 0;
-  if ((rows + kPanels) * depth * 4 > machine_.l2 * 5 / 4)
+  if (bytes * depth > machine_.l2 * 5 / 4)
     for (int64_t d : legal)
-      if (d > 0 && (start == 0 || (rows + kPanels) * d * 4 <= machine_.l2 / 2)) start = d;
+      if (d > 0 && (start == 0 || bytes * d <= machine_.l2 / 2)) start = d;
   return choose_(stage.name + ".depth", legal, start);
 }
 

@@ -103,7 +103,8 @@ void take_inverted_residual(Grouping& g, int group) {
   int64_t widest = 0;
   for (const auto is_next : {is_depthwise, is_pointwise}) {
     const Type& type = g.graph().type(value);
-    if (!type.is_static() || type.rank() != 4 || static_values(type.shape())[0] != 1) return;
+    if (!type.is_static() || type.rank() != 4 || type.dtype() != ir::DType::f32 || static_values(type.shape())[0] != 1)
+      return;
     const auto bytes = static_cast<int64_t>(byte_size(type.dtype(), static_cast<size_t>(element_count(type.shape()))));
     const auto maps = maps_before(g, value);
     const NodeId next = g.producer(value);
