@@ -31,7 +31,7 @@ struct Slot {
   int alias_of = -1;     // the same memory as another slot (Reshape and its like)
   int part_of = -1;      // lies inside of another temporary, from `part_offset` bytes on (what a Concat joins)
   size_t part_offset = 0;
-  size_t offset = 0;     // in the arena, temporaries only; set by plan_memory
+  size_t offset = 0;  // in the arena, temporaries only; set by plan_memory
 };
 
 struct Step {

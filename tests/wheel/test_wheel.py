@@ -21,7 +21,7 @@ PLATFORM = re.compile(r"(ld-linux-x86-64|lib(c|m|dl|rt|pthread|util|gcc_s|stdc\+
 
 # Optimises, runs, compares; what is mapped into memory then is printed.
 JOB = """
-import json, pathlib, sys
+import ctypes, json, pathlib, sys
 import numpy as np
 import rooftune
 
@@ -35,6 +35,7 @@ def job(folder):
 
 if __name__ == "__main__":
     job(sys.argv[1])
+    ctypes.CDLL(str(pathlib.Path(rooftune.__file__).parent / "lib" / "librooftune_trees.so"))  # tuning loads it
     mapped = {line.split(maxsplit=5)[5].strip() for line in open("/proc/self/maps") if "/" in line and ".so" in line}
     print(json.dumps([rooftune.__file__, sorted(mapped)]))
 """
@@ -158,7 +159,7 @@ def test_what_is_in_it(wheel, tmp_path):
     symbols = subprocess.run(["nm", "-D", "--defined-only", *sorted(tmp_path.glob("rooftune/lib/librooftune*.so"))],
                              capture_output=True, text=True, check=True).stdout
     exported = re.findall(r"^[0-9a-f]+ \w (\S+)", symbols, re.M)
-    assert exported and all(s.startswith("rt_") or s == "rooftune_make_cpu_codegen" for s in exported)
+    assert exported and all(s.startswith("rt_") or s in ("rooftune_make_cpu_codegen", "rooftune_tree_library") for s in exported)
     licences = [n for n in names if "/licenses/" in n]
     assert len(licences) >= len([n for n in names if ".so" in n]) and all((tmp_path / n).stat().st_size > 500 for n in licences)
 
