@@ -206,13 +206,16 @@ llvm::Value* by_parts(llvm::IRBuilder<>& b, llvm::Value* like, int lanes, int mo
   return all;
 }
 
+int lanes_of(llvm::Value* value) {
+  const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(value->getType());
+  return vector == nullptr ? 1 : static_cast<int>(vector->getNumElements());
+}
+
 }  // namespace
 
 /// accumulator + Σ of the four products in each lane, modulo 2^32.
 llvm::Value* Emitter::dot_bytes(llvm::Value* x, DType x_type, llvm::Value* y, DType y_type, llvm::Value* accumulator) {
-  const int lanes = x->getType()->isVectorTy()
-                        ? static_cast<int>(llvm::cast<llvm::FixedVectorType>(x->getType())->getNumElements())
-                        : 1;
+  const int lanes = lanes_of(x);
   const int most = target_.vector_bits / 32;
   if (y_type == DType::u8 && x_type == DType::i8) std::swap(x, y), std::swap(x_type, y_type);
   if (lanes >= 4 && x_type == DType::u8 && y_type == DType::i8 && has_extension("avx512vnni"))
@@ -249,9 +252,7 @@ llvm::Value* Emitter::dot_bytes(llvm::Value* x, DType x_type, llvm::Value* y, DT
 
 /// accumulator + Σ of the two products of bf16 in each lane.
 llvm::Value* Emitter::dot_halves(llvm::Value* x, llvm::Value* y, llvm::Value* accumulator) {
-  const int lanes = x->getType()->isVectorTy()
-                        ? static_cast<int>(llvm::cast<llvm::FixedVectorType>(x->getType())->getNumElements())
-                        : 1;
+  const int lanes = lanes_of(x);
   const int most = target_.vector_bits / 32;
   if (lanes >= 4 && has_extension("avx512bf16"))
     return by_parts(b_, accumulator, lanes, most, [&](auto part) -> llvm::Value* {
