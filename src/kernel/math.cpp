@@ -81,14 +81,16 @@ class Writer {
     return fma(fma(p, r, constant(1)), r, constant(1));
   }
 
-  /// x = 2 m ln 2 + r; 2^m is a normal number even where e^x is none, and multiplying by it twice rounds once.
+  /// x = 2 m ln 2 + r; multiplying by 2^m twice reaches infinity. What is no normal number is 0: processors take a hundred
+  /// times as long over a denormal, and masked scores of attention would all become some.
   int exp(int x) {
-    int c = clamp(x, -104, 89);  // beyond these 0 and infinity
+    constexpr double kLeast = -87.3365;  // e to that is just above 2^-126
+    int c = clamp(x, kLeast, 89);
     int t = fma(c, constant(kLog2e / 2), constant(kRound));
     int m = sub(t, constant(kRound));
     int r = fma(m, constant(-2 * kLn2Low), fma(m, constant(-2 * kLn2High), c));
     int power = shift_to_exponent(bits(t));
-    return mul(mul(exp_reduced(r), power), power);
+    return select(less(x, constant(kLeast)), constant(0), mul(mul(exp_reduced(r), power), power));
   }
 
   /// 1 - 2^e for |e| < 120, exact to relative rounding near e = 0: 1 - 2^e = (1 - 2^n) + 2^n (1 - 2^r), where 1 - 2^r =

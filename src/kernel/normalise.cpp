@@ -5,10 +5,12 @@ namespace rooftune::kernel {
 
 void normalise(Kernel& kernel, const Machine& machine) {
   take_out_zero_points(kernel);
+  divide_after_sums(kernel);
   inline_maps(kernel);
   eliminate_dead_stages(kernel);
   drop_unit_reductions(kernel);
   write_through_maps(kernel);
+  walk_maps_as_read(kernel);
   pack_operands(kernel, machine);
   fuse_axes(kernel);
   expand_math(kernel);

@@ -19,6 +19,14 @@ void fuse_axes(Kernel& kernel);
 /// write_through.cpp
 void write_through_maps(Kernel& kernel);
 
+/// Where a map reads a contraction's result rearranged (heads · depth as one axis), it walks the dims of what it reads and
+/// writes out of order: then both can share tiles, and other stages with them. walk_as_read.cpp
+void walk_maps_as_read(Kernel& kernel);
+
+/// Σ (x / y)·w, where y is the same for all terms, becomes (Σ x·w) / y: one division for each sum and not one for each term
+/// (softmax before a product). divide_after_sums.cpp
+void divide_after_sums(Kernel& kernel);
+
 /// Σ (x − zx)·(w − zw) of bytes becomes Σ x·w − zx·Σ w − zw·Σ x + n·zx·zw, exactly, in i32: what is left in the sum are the
 /// products of two loads that are multiplied in words (dot_operands). Sums that read nothing but constants are computed
 /// once. Padding is written out as x's zero point in a copy of x; of two i8 x becomes u8, with a zero point of 128 more.

@@ -46,7 +46,7 @@ struct StagePlan {
 };
 
 /// In each turn of `stage`'s loop `loop`: what the turn reads of `buffer`, but `distance` further along `axis`, is brought
-/// into the first-level cache. It changes no result; what lies outside of the buffer does no harm.
+/// into the first-level cache. It changes no result; nothing outside of the buffer is asked for.
 ///
 /// Where what is read does not depend on the axis `shared`, which is walked around that loop in `turns` steps of
 /// `shared_step`, each of them can ask for its part, into the second-level cache: what is far away (the next panel of

@@ -295,24 +295,29 @@ Schedule sketch_winograd(const Kernel& kernel, const Machine& machine, const Cho
 
   const int64_t panel = 2 * lanes;  // of outputs: two vectors
   // Blocks of tiles: the fewer, the less often U is read; the smaller, the better V and M stay in the second-level cache
-  // for all passes over the outputs. Every thread gets a share, and register tiles of `rows` leave little over.
+  // for all passes over the outputs. Register tiles of `rows` leave little over. Threads share the blocks, and read all of
+  // U each; or, where there are too few blocks, their passes, and read all of V.
   const auto& transformed = kernel.buffers[static_cast<size_t>(kernel.stages[static_cast<size_t>(v)].buffer)];
   const int64_t points = transformed.shape[0] * transformed.shape[1];
   const int64_t u_bytes = points * channels * outputs * 4;
-  const int64_t share = std::max<int64_t>(1, (tiles + machine.threads - 1) / machine.threads);
   constexpr int64_t kMostTiles = 64, kPass = 64;  // tiles of a block; outputs of a pass
+  const int64_t passes = ceil_div(outputs, kPass);
+  auto v_once = [&](int64_t block) { return tiles <= 2 * block && passes >= 2; };  // for all tasks
   auto cycles = [&](int64_t rows, int64_t block) {
+    const int64_t blocks = ceil_div(tiles, block);
+    const bool by_passes = blocks % machine.threads != 0 && v_once(block);
+    const int64_t tasks = by_passes ? blocks * passes : blocks;
+    const double busiest = static_cast<double>(ceil_div(tasks, machine.threads)) / static_cast<double>(tasks);
     double total = 0;
     for (int64_t done = 0; done < tiles; done += block)
       total += tiled_cycles(std::min(block, tiles - done), outputs / lanes, rows, 2, machine.fmas);
     total *= static_cast<double>(points * channels);
     const int64_t held = points * block * (channels + std::min(outputs, kPass)) * 4 + std::min(u_bytes, machine.l2 / 4);
     constexpr double kNear = 1.0 / 48, kFar = 1.0 / 16;  // cycles per byte, from the second level and from beyond
-    const auto blocks = static_cast<double>((tiles + block - 1) / block);
-    const auto passes = static_cast<double>((outputs + kPass - 1) / kPass);
-    total += blocks * static_cast<double>(u_bytes) * (u_bytes > machine.l2 / 2 ? kFar : kNear);
-    total += passes * static_cast<double>(points * tiles * channels * 4) * (held > machine.l2 * 9 / 10 ? kFar : kNear);
-    return total;
+    total += static_cast<double>(blocks * u_bytes) * (u_bytes > machine.l2 / 2 ? kFar : kNear);
+    total += static_cast<double>(passes * points * tiles * channels * 4) * (held > machine.l2 * 9 / 10 ? kFar : kNear);
+    if (by_passes) total += static_cast<double>(machine.threads * points * tiles * channels * 4) * kFar;
+    return total * busiest;
   };
   const auto legal_rows =
       up_to({1, 2, 4, 6, 7, 8, 10, 12, 13, 14}, std::min<int64_t>(tiles, machine.registers / 2 - 2));
@@ -320,7 +325,7 @@ Schedule sketch_winograd(const Kernel& kernel, const Machine& machine, const Cho
   double best = 1e300;
   for (int64_t r : legal_rows) {
     if (r > machine.registers / 2 - 4) continue;
-    for (int64_t b = r; b < tiles + r && b <= std::max(kMostTiles, r) && b < share + r; b += r)
+    for (int64_t b = r; b < tiles + r && b <= std::max(kMostTiles, r); b += r)
       if (cycles(r, b) < best * 0.999) best = cycles(r, b), best_rows = r, best_block = b;
   }
   const int64_t rows = choose("wino.rows", legal_rows, best_rows);
@@ -329,8 +334,7 @@ Schedule sketch_winograd(const Kernel& kernel, const Machine& machine, const Cho
     legal_blocks.push_back(std::min(n, tiles));
   const int64_t block = choose("wino.tiles", legal_blocks, std::min(best_block, tiles));
   const int64_t wide = choose("wino.outputs", up_to({32, 64, 128, 256, 512}, std::max(outputs, panel)), kPass);
-  const bool shared =
-      choose("wino.shared", {0, 1}, tiles <= 2 * block && outputs >= 128 ? 1 : 0) != 0;  // V once for all tasks
+  const bool shared = choose("wino.shared", {0, 1}, v_once(block) ? 1 : 0) != 0;
 
   // Prepared: vectors along o.
   plan(u1).loops = {{0, 1, P}, {3, lanes, S}, {1, 1, U}, {2, 1, U}, {3, 1, V}};

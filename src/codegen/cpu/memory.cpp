@@ -181,7 +181,14 @@ void Emitter::prefetch(const Nest& nest, size_t level) {
     int64_t lines = 1;
     for (size_t d = 0; d < step.size(); ++d) lines *= (read.extent[d] + step[d] - 1) / step[d];
     auto ask_for = [&](const Index& element, int locality) {
-      auto* pointer = b_.CreateGEP(memory_type(type), place.pointer, emit_index(element));
+      // Never what lies beyond: another thread may be writing there, and would have to fetch its lines again and again.
+      const auto range = element.range(variables_.range_of());
+      llvm::Value* offset = emit_index(element);
+      if (range.lo < 0) offset = b_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, offset, b_.getInt64(0));
+      if (range.hi >= place.layout.size())
+        offset = b_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, offset,
+                                          b_.getInt64(static_cast<uint64_t>(place.layout.size() - 1)));
+      auto* pointer = b_.CreateGEP(memory_type(type), place.pointer, offset);
       b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {pointer->getType()},
                          {pointer, b_.getInt32(0), b_.getInt32(static_cast<uint32_t>(locality)), b_.getInt32(1)});
     };
