@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <functional>
 #include <random>
@@ -81,6 +82,7 @@ int main(int argc, char** argv) {
   kernel::Machine machine;
   machine.lanes = target.vector_bits / 32;
   machine.registers = target.vector_registers;
+  machine.tiles = std::find(target.extensions.begin(), target.extensions.end(), "amx-tile") != target.extensions.end();
   machine.fmas = hardware::detect_host().vector_fmas();
   using testing::ConvShape;
   std::vector<std::pair<std::string, kernel::Kernel>> kernels;
@@ -92,6 +94,22 @@ int main(int argc, char** argv) {
   add("gemm 128x768x3072", testing::gemm(128, 768, 3072));
   add("gemm 128x384x384", testing::gemm(128, 384, 384));
   add("gemm 128x50257x768", testing::gemm(128, 50257, 768));
+  for (const auto type : {ir::DType::bf16, ir::DType::i8}) {
+    const std::string of = type == ir::DType::i8 ? "i8" : "bf16";
+    auto gemm = [&](int64_t m, int64_t n, int64_t k) {
+      add(fmt::format("gemm {} {}x{}x{}", of, m, n, k), testing::dot_gemm(m, n, k, type, type));
+    };
+    gemm(128, 768, 768), gemm(128, 3072, 768), gemm(128, 768, 3072), gemm(128, 384, 384), gemm(196, 256, 1024);
+  }
+  auto conv16 = [&](const std::string& name, ConvShape shape) {
+    shape.block = 32;
+    add("bf16 " + name, testing::stored_as(testing::convolution(shape), ir::DType::bf16));
+  };
+  conv16("conv3 56 64", {64, 64, 56, 56, 3, 1, 1}), conv16("conv3 28 128", {128, 128, 28, 28, 3, 1, 1});
+  conv16("conv3 14 256", {256, 256, 14, 14, 3, 1, 1}), conv16("conv3 7 512", {512, 512, 7, 7, 3, 1, 1});
+  conv16("conv3 256 64-32", {64, 32, 256, 256, 3, 1, 1}), conv16("conv3 s2 56 128", {128, 128, 56, 56, 3, 2, 1});
+  conv16("conv1 56 64-256", {64, 256, 56, 56, 1, 1, 0}), conv16("conv1 56 256-64", {256, 64, 56, 56, 1, 1, 0});
+  conv16("conv1 14 1024-256", {1024, 256, 14, 14, 1, 1, 0}), conv16("conv1 7 512-2048", {512, 2048, 7, 7, 1, 1, 0});
   add("gemm 1x1000x2048", testing::gemm(1, 1000, 2048));
   add("conv3 56 64", testing::convolution({64, 64, 56, 56, 3, 1, 1}));
   add("conv3 28 128", testing::convolution({128, 128, 28, 28, 3, 1, 1}));
@@ -135,7 +153,8 @@ int main(int argc, char** argv) {
         if (buffer.role != kernel::Role::input && buffer.role != kernel::Role::constant) continue;
         tensors[i] = ir::Tensor(buffer.dtype, buffer.shape);
         if (buffer.role == kernel::Role::constant) constant_bytes += tensors[i].bytes();
-        for (int64_t e = 0; e < tensors[i].size(); ++e) tensors[i].data<float>()[e] = normal(random);
+        for (int64_t e = 0; e < tensors[i].size(); ++e)
+          tensors[i].set_double(e, buffer.dtype == ir::DType::i8 ? std::round(40 * normal(random)) : normal(random));
       }
       const size_t copies = cold ? std::clamp<size_t>((size_t{64} << 20) / constant_bytes, 2, 8) : 1;
       std::vector<kernel::Point> tried;

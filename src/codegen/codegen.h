@@ -17,7 +17,7 @@ struct CpuTarget {
   std::string cpu;       // LLVM's name of the feature level: whatever runs name() must run it ("x86-64-v4")
   std::string tune;      // LLVM's name of the processor whose timings count ("znver4"); empty: none in particular
   std::string features;  // LLVM feature string
-  /// What this processor has beyond that level, by LLVM's names ("avx512vnni", "avx512bf16"). Only the code of kernels
+  /// What this processor has beyond that level, by LLVM's names ("avx512vnni", "avx512bf16", "amx-tile"). Only the code of kernels
   /// that gain by it uses it, and says so in CodeObject::target.
   std::vector<std::string> extensions;
   int vector_bits = 512;

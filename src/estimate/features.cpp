@@ -89,6 +89,7 @@ void describe(Writer& w, const StageCost& c, double roof, double hz, const Machi
   w.add("depth", c.depth);
   w.add("parallel", c.parallel);
   w.add("narrow", c.narrow);
+  w.add("tile", c.tile);
 }
 
 Features compute(const Kernel& kernel, const Schedule& schedule, const CostTarget& target, const KernelWork& work,
@@ -149,6 +150,7 @@ Features compute(const Kernel& kernel, const Schedule& schedule, const CostTarge
   w.add("machine_lanes", machine.lanes);
   w.add("machine_fmas", machine.fmas);
   w.add("machine_registers", machine.registers);
+  w.add("machine_tiles", machine.tiles);
   w.log("machine_l1", static_cast<double>(machine.l1));
   w.log("machine_l2", static_cast<double>(machine.l2));
   w.log("machine_l3", static_cast<double>(machine.l3));

@@ -42,7 +42,8 @@ void walk(const std::vector<Loop>& loops, size_t count, const std::vector<int>& 
     const auto& loop = loops[i];
     auto& rest = root_left[static_cast<size_t>(loop.axis)];
     const int axis = own[static_cast<size_t>(loop.axis)];
-    if (loop.kind == LoopKind::dot) {  // a part of the instruction
+    if (loop.kind == LoopKind::dot || loop.kind == LoopKind::tile) {  // a part of the instruction
+      nest.tile = loop.kind == LoopKind::tile;
       if (axis < 0) continue;
       nest.dots[static_cast<size_t>(axis)] = left[static_cast<size_t>(axis)];
       left[static_cast<size_t>(axis)] = 1;

@@ -19,6 +19,7 @@ struct Nest {
   std::vector<Around> loops;                 // outermost first
   std::vector<std::vector<int64_t>> region;  // before each loop: what is left of each axis; one more at the end
   std::vector<int64_t> dots;                 // per axis: elements that one instruction multiplies and sums
+  bool tile = false;                         // that instruction is a product of tiles
 };
 
 /// Those of the stage that it is computed in included, outside of its own.

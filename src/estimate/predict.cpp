@@ -48,7 +48,10 @@ double compute_cycles(const Stage& stage, const Nest& nest, const Machine& machi
     loads += times * (vector != nullptr && !uses(node, vector->axis) ? 0.5 : 1.0 / machine.fmas);
   }
   double cycles = 0;
-  if (is_contraction(stage)) {
+  if (nest.tile) {
+    constexpr double kProduct = 16, kLatency = 52;  // as many cycles as a tile has rows; until its sums can be added to
+    cycles = std::max(kProduct, kLatency / std::max(accumulators, 1.0)) * unrolled;
+  } else if (is_contraction(stage)) {
     cycles = std::max({unrolled / machine.fmas, loads,
                        in_flight(machine.fmas) / machine.fmas * unrolled / std::max(accumulators, 1.0)});
     if (accumulators > machine.registers - 2) cycles += 2 * (accumulators - machine.registers + 2);  // spills

@@ -14,6 +14,9 @@ using namespace kernel;
 constexpr double kTurn = 2;              // cycles of a loop's turn
 constexpr double kMultiplyAdd = 4;       // cycles until its result can be added to
 constexpr double kSpill = 2;             // cycles of a register stored and loaded again
+constexpr double kTileProduct = 16;      // cycles between products of whole tiles, so many as an operand has rows …
+constexpr double kTileLatency = 52;      // … and until one can be added to
+constexpr double kTileLoad = 8;          // cycles to load a tile from the innermost cache
 constexpr size_t kLargeConstant = 4096;  // bytes: smaller ones stay in the innermost cache
 
 double ceil_of(double n, double d) { return std::ceil(n / d); }
@@ -153,7 +156,23 @@ class Costing {
     double arithmetic = 0, loads = 0, gathers = 0, latency = 0, spilled = 0;
   };
 
+  /// Products of tiles: each waits for the one before it that adds to the same sums.
+  Body tile_body_of(const std::vector<double>& sizes) const {
+    Body body;
+    double products = 1, sums = 1;
+    for (size_t a = 0; a < sizes.size(); ++a) {
+      products *= sizes[a];
+      if (static_cast<int>(a) < stage_.spatial) sums *= sizes[a];
+    }
+    body.arithmetic = kTileProduct * products;
+    body.latency = kTileLatency * products / sums;
+    for (const auto& node : stage_.nodes)
+      if (node.op == Op::load) body.loads += kTileLoad * copies(sizes, axes_of(node));
+    return body;
+  }
+
   Body body_of(const std::vector<double>& sizes) const {
+    if (nest_.tile) return tile_body_of(sizes);
     Body body;
     const bool contraction = is_contraction(stage_);
     const uint64_t all = (uint64_t{1} << stage_.axes.size()) - 1;
@@ -217,7 +236,14 @@ class Costing {
       if (static_cast<int>(a) != vector_) cost_.chain *= sizes[a];
     cost_.instructions = body.arithmetic * machine_.fmas + 2 * body.loads + body.gathers;
     cost_.per_load = body.arithmetic * machine_.fmas / std::max(0.5, 2 * (body.loads + body.gathers));
-    if (vector_ >= 0) {
+    cost_.tile = nest_.tile;
+    if (nest_.tile) {
+      cost_.fill = 1;
+      for (size_t a = 0; a < stage_.axes.size(); ++a)
+        if (nest_.dots[a] > 1)
+          cost_.fill *=
+              static_cast<double>(stage_.axes[a].extent) / (extent_of(a) * static_cast<double>(nest_.dots[a]));
+    } else if (vector_ >= 0) {
       const double extent = static_cast<double>(stage_.axes[static_cast<size_t>(vector_)].extent);
       cost_.fill = extent / (ceil_of(extent, machine_.lanes) * machine_.lanes);
     } else {
@@ -240,7 +266,7 @@ class Costing {
     }
     for (const auto& loop : nest_.loops)
       if (loop.axis < 0) turns *= static_cast<double>(loop.turns);
-    cost_.stores = points * turns * (stage_.is_reduction() ? 2 : 1);
+    cost_.stores = points * turns * (nest_.tile ? kTileProduct : 1) * (stage_.is_reduction() ? 2 : 1);
   }
 
   void count_memory() {

@@ -51,6 +51,7 @@ struct StageCost {
   double inner_turns = 1;          // of the innermost loop around a body
   bool inner_reduces = false;
   int depth = 0, parallel = 0;  // loops
+  bool tile = false;            // a body's instructions are products of tiles
   double narrow = 4;            // bytes of the smallest element that it loads
 };
 

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/tile_permission.h"
 
 namespace rooftune::hardware {
 namespace fs = std::filesystem;
@@ -184,6 +185,8 @@ Host detect_host(const std::string& root_folder) {
   }
   host.available_cpus = host.logical_cpus;
   cpu_set_t mask;
+  if (root == "/" && !may_use_tiles())
+    std::erase_if(host.features, [](const std::string& feature) { return feature.starts_with("amx"); });
   if (root == "/" && ::sched_getaffinity(0, sizeof mask, &mask) == 0)
     host.available_cpus = std::min(host.available_cpus, CPU_COUNT(&mask));
   if (const auto quota = cgroup_cpus(root)) host.available_cpus = std::min(host.available_cpus, *quota);

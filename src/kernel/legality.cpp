@@ -104,6 +104,10 @@ struct Checker {
         case LoopKind::dot:
           if (auto why = dot(s, loop, extent); !why.empty()) return why;
           break;
+        case LoopKind::tile:
+          if (auto why = tile(s, loop, extent); !why.empty()) return why;
+          copies *= loop.axis == all[all.size() - 3].axis ? extent : 1;  // where it takes words
+          break;
         case LoopKind::unrolled: copies *= (extent + loop.step - 1) / loop.step; break;
         case LoopKind::serial: break;
       }
@@ -145,9 +149,33 @@ struct Checker {
     return "";
   }
 
+  std::string tile(int s, const Loop& loop, int64_t extent) const {
+    const auto& axis = stage(s).axes[static_cast<size_t>(loop.axis)];
+    const auto& all = plan(s).loops;
+    const int width = dot_operands(kernel, stage(s)).width;
+    if (width == 0)
+      return fmt::format("tile: stage {} is no sum of products of two loads of 8-bit integers or bf16", stage(s).name);
+    const auto tiles =
+        std::count_if(all.begin(), all.end(), [](const Loop& other) { return other.kind == LoopKind::tile; });
+    const size_t first = all.size() - 3, at = static_cast<size_t>(&loop - all.data());
+    if (tiles != 3 || all.size() < 3 || at < first || loop.step != 1)
+      return fmt::format("tile: the loop over {} of stage {} must be one of three, innermost and of step 1", axis.name,
+                         stage(s).name);
+    const bool words = at + 1 == all.size();
+    if (words != (loop.axis >= stage(s).spatial) || all[first].axis == all[first + 1].axis)
+      return fmt::format("tile: the three loops of stage {} must be over rows, columns and what is summed up",
+                         stage(s).name);
+    if (words && axis.live >= 0)
+      return fmt::format("tile: where axis {} of stage {} ends is known only when it runs", axis.name, stage(s).name);
+    if (extent > kTileRows * (words ? width : 1))
+      return fmt::format("tile: {} elements of axis {} of stage {} are more than the {} of a tile", extent, axis.name,
+                         stage(s).name, kTileRows * (words ? width : 1));
+    return "";
+  }
+
   std::string vector_loads(int s) const {
     for (const auto& loop : plan(s).loops) {
-      if (loop.kind != LoopKind::vector) continue;
+      if (loop.kind != LoopKind::vector && loop.kind != LoopKind::tile) continue;
       if (data_index_along(stage(s), loop.axis))
         return fmt::format("vectorise: an index of stage {} is read from memory along axis {}", stage(s).name,
                            stage(s).axes[static_cast<size_t>(loop.axis)].name);
@@ -166,7 +194,8 @@ struct Checker {
     const auto& s = stage(p.stage);
     const auto& all = plan(p.stage).loops;
     if (p.loop < 0 || static_cast<size_t>(p.loop) >= all.size() ||
-        all[static_cast<size_t>(p.loop)].kind == LoopKind::vector)
+        all[static_cast<size_t>(p.loop)].kind == LoopKind::vector ||
+        all[static_cast<size_t>(p.loop)].kind == LoopKind::tile)
       return fmt::format("prefetch: stage {} has no loop {} outside of its vectors", s.name, p.loop);
     if (p.axis < 0 || static_cast<size_t>(p.axis) >= s.axes.size())
       return fmt::format("prefetch: stage {} has no axis {}", s.name, p.axis);
@@ -190,7 +219,7 @@ struct Checker {
       return fmt::format("compute_at: stage {} has no loop {} to compute {} in", stage(p.at_stage).name, p.at_loop,
                          stage(s).name);
     for (int l = 0; l <= p.at_loop; ++l)
-      if (host.loops[static_cast<size_t>(l)].kind == LoopKind::vector)
+      if (const auto kind = host.loops[static_cast<size_t>(l)].kind; kind == LoopKind::vector || kind == LoopKind::tile)
         return fmt::format("compute_at: stage {} would be computed inside the vector loop of stage {}", stage(s).name,
                            stage(p.at_stage).name);
     if (kernel.buffers[static_cast<size_t>(stage(s).buffer)].role != Role::temporary)

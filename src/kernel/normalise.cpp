@@ -4,7 +4,7 @@
 namespace rooftune::kernel {
 
 void normalise(Kernel& kernel, const Machine& machine) {
-  take_out_zero_points(kernel);
+  take_out_zero_points(kernel, machine.tiles);
   divide_after_sums(kernel);
   inline_maps(kernel);
   eliminate_dead_stages(kernel);

@@ -29,9 +29,10 @@ void divide_after_sums(Kernel& kernel);
 
 /// Σ (x − zx)·(w − zw) of bytes becomes Σ x·w − zx·Σ w − zw·Σ x + n·zx·zw, exactly, in i32: what is left in the sum are the
 /// products of two loads that are multiplied in words (dot_operands). Sums that read nothing but constants are computed
-/// once. Padding is written out as x's zero point in a copy of x; of two i8 x becomes u8, with a zero point of 128 more.
+/// once. Padding is written out as x's zero point in a copy of x; of two i8 x becomes u8, with a zero point of 128 more,
+/// unless the machine multiplies bytes of `any_signs`.
 /// zero_points.cpp
-void take_out_zero_points(Kernel& kernel);
+void take_out_zero_points(Kernel& kernel, bool any_signs = false);
 
 /// In kernels of several contractions: reductions over axes of one element (the window of a pointwise convolution) lose them,
 /// so that it shows what reads what where it is. drop_axes.cpp

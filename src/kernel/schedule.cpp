@@ -26,7 +26,7 @@ std::string label(const std::vector<T>& things, int i) {
   return fmt::format("#{}", i);
 }
 
-constexpr std::string_view kKinds[] = {"", ":u", ":v", ":p", ":d"};
+constexpr std::string_view kKinds[] = {"", ":u", ":v", ":p", ":d", ":t"};
 
 std::string stage_text(const Kernel& kernel, const Stage& stage, const StagePlan& plan) {
   std::string s;
@@ -194,7 +194,9 @@ class Parser {
     if (size_t colon = rest.find(':'); colon != std::string_view::npos) {
       auto kind = std::find(std::begin(kKinds) + 1, std::end(kKinds), rest.substr(colon));
       if (kind == std::end(kKinds))
-        fail(word, "a loop is axis, axis/step, with :u (unrolled), :v (vector), :d (dot) or :p (parallel) after it");
+        fail(word,
+             "a loop is axis, axis/step, with :u (unrolled), :v (vector), :d (dot), :t (tile) or :p (parallel) after "
+             "it");
       l.kind = static_cast<LoopKind>(kind - std::begin(kKinds));
       rest = rest.substr(0, colon);
     }
@@ -242,6 +244,18 @@ class Parser {
 };
 
 }  // namespace
+
+std::vector<Loop> loops_in_words(const std::vector<Loop>& loops, int width) {
+  auto words = loops;
+  if (words.size() < 3 || words.back().kind != LoopKind::tile) return words;
+  const int row = words[words.size() - 3].axis, column = words[words.size() - 2].axis, word = words.back().axis;
+  words.resize(words.size() - 3);
+  words.push_back({word, width, LoopKind::serial});
+  words.push_back({row, 1, LoopKind::unrolled});
+  words.push_back({column, 1, LoopKind::vector});
+  words.push_back({word, 1, LoopKind::dot});
+  return words;
+}
 
 std::string print(const Kernel& kernel, const Schedule& schedule) {
   RT_CHECK(schedule.stages.size() == kernel.stages.size(), "a schedule of {} stages for kernel {} of {}",

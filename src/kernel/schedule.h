@@ -6,6 +6,7 @@
 //   y:   n/48 m/8:p m:u n/16:u n:v         tiles of 8 x 48; tasks over m/8; rows unrolled; 3 vectors of 16
 //   acc: @y.1 k m:u n/16:u n:v             computed inside y's second loop, before its inner loops
 //   acc: @y.1 k/4 m:u n/16:u n:v k:d       four elements of k at once in every lane (a dot product of bytes)
+//   acc: @y.1 k/64 m/16:u n/16:u m:t n:t k:t   four tiles of 16 x 16 sums, each of rows of 64 bytes (tile products)
 //   $1:  (1,48,64)(0,1,768)(1,1,48)        buffer 1 (a constant) prepared once in this layout
 // A stage may also say ~y (its axis y slides) and the layout of its buffer; prefetches stand on lines of their own:
 //   u:   @d.1 ~y y x:u c:v (1,1,3)(2,1,56)(0,1,144)
@@ -26,7 +27,11 @@ namespace rooftune::kernel {
 
 /// dot: the innermost loop, over the at most dot_operands().width elements of a reduction axis that one lane multiplies
 /// and sums in one instruction. Both operands are then read in words of 32 bits.
-enum class LoopKind : uint8_t { serial, unrolled, vector, parallel, dot };
+/// tile: the three innermost loops, over at most 16 rows, 16 columns and 16 words of such a sum, are one product of tiles.
+/// Code for processors that have none, and places where operands do not lie as tiles need them, take words instead.
+enum class LoopKind : uint8_t { serial, unrolled, vector, parallel, dot, tile };
+
+inline constexpr int64_t kTileRows = 16;  // of any tile; so many columns of sums, and words in a row of an operand
 
 struct Loop {
   int axis = 0;
@@ -34,6 +39,9 @@ struct Loop {
   LoopKind kind = LoopKind::serial;
   bool operator==(const Loop&) const = default;
 };
+
+/// A stage's loops with words in place of its tiles: the same products, by dot products of `width` elements.
+std::vector<Loop> loops_in_words(const std::vector<Loop>& loops, int width);
 
 struct StagePlan {
   std::vector<Loop> loops;

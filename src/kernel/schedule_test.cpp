@@ -46,6 +46,20 @@ TEST(Schedule, ReadsAndWritesTheForm) {
             s);
 }
 
+TEST(Schedule, Tiles) {
+  const Kernel kernel = example();
+  const std::string text =
+      "acc: @y.1 k/32 m/16:u n/16:u m:t n:t k:t\n"
+      "y:   n/32 m/32:p m n/16:u n:v\n"
+      "$1:  (1,32,96)(0,32,24)(1,16,2)(0,2,16)(1,1,16)(0,1,2)\n";
+  const Schedule s = parse_schedule(kernel, text);
+  EXPECT_EQ(print(kernel, s), text);
+  EXPECT_EQ(s.stages[0].loops.back(), (Loop{2, 1, LoopKind::tile}));
+  const auto words = loops_in_words(s.stages[0].loops, 2);
+  EXPECT_EQ(words, (parse_schedule(kernel, "acc: @y.1 k/32 m/16:u n/16:u k/2 m:u n:v k:d\ny: m n").stages[0].loops));
+  EXPECT_EQ(loops_in_words(words, 2), words);
+}
+
 TEST(Schedule, TextFitsEveryKernelOfTheSameHash) {
   Kernel a = example(), b = a;
   b.buffers[1].name = "another";

@@ -336,8 +336,9 @@ void Sketch::plan_register_tile(const Group& group, int reduction) {
   // The maps around it walk the same tile.
   auto tile_loops = [&](const std::vector<int>& axis_of_reduction, const Stage& of) {
     std::vector<Loop> loops;
-    for (const auto& [axis, n] : tile.rows)
-      if (n > 1) loops.push_back({axis_of_reduction[static_cast<size_t>(axis)], 1, LoopKind::unrolled});
+    for (const auto& rows : tile.rows)
+      for (const Loop& loop : row_loops(tile, rows, axis_of_reduction[static_cast<size_t>(rows.first)]))
+        loops.push_back(loop);
     for (int a = 0; a < of.spatial; ++a) {
       bool covered = false;
       for (int r = 0; r < stage.spatial; ++r) covered = covered || axis_of_reduction[static_cast<size_t>(r)] == a;

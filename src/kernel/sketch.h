@@ -6,7 +6,8 @@
 //    register tile: rows x vectors of accumulators. Else (softmax, attention, layer norm) it is a strip of rows, and each
 //    stage has a nest of its own within the strip.
 //    Sums of products of bytes (or bf16) go by words: vectors along an axis of the packed operand, words along a
-//    reduction axis that lies together in the other one.
+//    reduction axis that lies together in the other one; where the machine has products of tiles, and the operands lie as
+//    these need them, by tiles (sketch_tiles.cpp).
 //    A depthwise window between two contractions walks rows, of which few exist at a time (sketch_rolling.cpp).
 // 3. Constants are packed in the order in which the nest reads them.
 #pragma once
@@ -46,6 +47,7 @@ class Sketch {
     std::vector<std::pair<int, int64_t>> rows;  // unrolled axes with their tiles, innermost last
     int dot_axis = -1;                          // reduction axis whose elements are multiplied in words …
     int64_t dot = 1;                            // … of so many
+    bool tiled = false;                         // … as rows of tiles
     int64_t vector_step(int lanes) const { return int64_t{vectors} * lanes; }
   };
   struct Group {
@@ -69,6 +71,8 @@ class Sketch {
   Tile choose_tile(int stage, const std::vector<int64_t>& extent);
   int vector_axis(int stage, const std::vector<int64_t>& extent, bool* reduces) const;
   std::pair<int, int> dot_axes(int stage, const std::vector<int64_t>& extent) const;
+  bool choose_product_tiles(int stage, const std::vector<int64_t>& extent, Tile& tile);
+  std::vector<Loop> row_loops(const Tile& tile, const std::pair<int, int64_t>& rows, int axis) const;
   double access_score(const Stage& stage, int buffer, const std::vector<Index>& indices, int axis, bool store) const;
   std::vector<int> row_axes(const Stage& stage, int vector_axis) const;
   std::vector<Loop> inner_loops(int stage, const Tile& tile, const std::vector<int64_t>& extent,

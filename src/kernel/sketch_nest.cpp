@@ -133,6 +133,7 @@ Sketch::Tile Sketch::choose_tile(int s, const std::vector<int64_t>& extent) {
   if (tile.vector_axis < 0) return tile;
   tile.dot_axis = dot_axes(s, extent).second;
   if (tile.dot_axis >= 0) tile.dot = dot_operands(kernel_, stage).width;
+  if (tile.dot_axis >= 0 && choose_product_tiles(s, extent, tile)) return tile;
   const int64_t vector_extent = ceil_div(extent[static_cast<size_t>(tile.vector_axis)], machine_.lanes);
   if (tile.vector_reduces || !stage.is_reduction()) {
     const auto legal = up_to({1, 2, 4}, std::max<int64_t>(1, vector_extent));
@@ -283,6 +284,17 @@ std::vector<Loop> Sketch::inner_loops(int s, const Tile& tile, const std::vector
     const auto reduction = reduction_loops(s, tile, name);
     result.insert(result.end(), reduction.begin(), reduction.end());
   }
+  if (tile.tiled) {
+    for (const auto& [axis, rows] : tile.rows) {
+      const int64_t step = axis == tile.rows.back().first ? kTileRows : 1;
+      if (std::min(rows, extent[static_cast<size_t>(axis)]) > step) result.push_back({axis, step, LoopKind::unrolled});
+    }
+    if (tile.vectors > 1 && extent[static_cast<size_t>(tile.vector_axis)] > kTileRows)
+      result.push_back({tile.vector_axis, kTileRows, LoopKind::unrolled});
+    for (int axis : {tile.rows.back().first, tile.vector_axis, tile.dot_axis})
+      result.push_back({axis, 1, LoopKind::tile});
+    return result;
+  }
   for (const auto& [axis, rows] : tile.rows)
     if (rows > 1) result.push_back({axis, 1, LoopKind::unrolled});
   if (tile.vector_axis >= 0) {
@@ -359,7 +371,7 @@ void Sketch::prepare_constants(int s, const std::vector<Loop>& order) {
       continue;
     std::vector<PhysicalAxis> axes;
     std::vector<int64_t> smallest(buffer.shape.size(), INT64_MAX);
-    for (const auto& loop : order) {
+    for (const auto& loop : loops_in_words(order, dot_operands(kernel_, stage).width)) {
       for (size_t d = 0; d < node.indices.size(); ++d) {
         if (plain_axis(node.indices[d]) != loop.axis || loop.step >= smallest[d]) continue;
         if (loop.step >= buffer.shape[d] && loop.step > 1) continue;
@@ -383,7 +395,8 @@ void Sketch::prepare_constants(int s, const std::vector<Loop>& order) {
           outer > 0 ? outer / axis.divisor : ceil_div(buffer.shape[static_cast<size_t>(axis.dim)], axis.divisor);
     }
     // A word of a dot loop is whole, also where its dim ends before it does.
-    if (!axes.empty() && !order.empty() && order.back().kind == LoopKind::dot &&
+    if (!axes.empty() && !order.empty() &&
+        (order.back().kind == LoopKind::dot || order.back().kind == LoopKind::tile) &&
         plain_axis(node.indices[static_cast<size_t>(axes.back().dim)]) == std::optional<int>(order.back().axis)) {
       const int width = dot_operands(kernel_, stage).width;
       if (axes.back().extent < width && axes.back().divisor == 1) axes.back().extent = width;

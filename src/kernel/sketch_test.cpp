@@ -257,6 +257,62 @@ TEST(Legality, OfAScatter) {
   EXPECT_NE(why_illegal(grid, order).find("must walk e outside of g"), std::string::npos) << why_illegal(grid, order);
 }
 
+/// The loops of a kernel's only stage that are tiles, as axis names.
+std::string tile_axes(const Kernel& kernel, const Schedule& schedule) {
+  std::string text;
+  for (const auto& loop : schedule.stages[0].loops)
+    if (loop.kind == LoopKind::tile) text += kernel.stages[0].axes[static_cast<size_t>(loop.axis)].name;
+  return text;
+}
+
+TEST(Sketch, ProductsOfTilesWhereTheMachineHasThem) {
+  Machine machine;
+  machine.tiles = true;
+  auto axes_of = [&](const Kernel& original, const Point& point = {}) {
+    const auto kernel = normalised(original, machine);
+    const auto schedule = make_schedule(kernel, machine, point);
+    EXPECT_EQ(why_illegal(kernel, schedule), "") << print(kernel, schedule);
+    return tile_axes(kernel, schedule);
+  };
+  using enum DType;
+  EXPECT_EQ(axes_of(testing::dot_gemm(128, 384, 384, bf16, bf16)), "mnk");
+  EXPECT_EQ(axes_of(testing::dot_gemm(128, 384, 384, u8, i8)), "mnk");
+  EXPECT_EQ(axes_of(testing::dot_gemm(128, 384, 384, u8, i8), {{"acc.tiles", 0}}), "");
+  EXPECT_EQ(axes_of(testing::dot_gemm(2, 384, 384, u8, i8)), "");  // too few rows, but they may be tried
+  EXPECT_EQ(axes_of(testing::dot_gemm(2, 384, 384, u8, i8), {{"acc.tiles", 1}}), "mnk");
+  EXPECT_EQ(axes_of(testing::dot_gemm(128, 384, 381, u8, i8), {{"acc.tiles", 1}}), "");  // no whole words
+  EXPECT_EQ(axes_of(testing::gemm(128, 384, 384, false)), "");
+  machine.tiles = false;
+  EXPECT_EQ(axes_of(testing::dot_gemm(128, 384, 384, u8, i8), {{"acc.tiles", 1}}), "");
+}
+
+TEST(Legality, SaysWhatIsWrongWithTiles) {
+  Machine machine;
+  machine.tiles = true;
+  const auto kernel = normalised(testing::dot_gemm(64, 96, 128, DType::u8, DType::i8), machine);
+  const Schedule good = make_schedule(kernel, machine);
+  ASSERT_EQ(why_illegal(kernel, good), "");
+  ASSERT_EQ(tile_axes(kernel, good), "mnk") << print(kernel, good);
+  auto rejects = [&](const char* part, const std::function<void(std::vector<Loop>&)>& change) {
+    Schedule bad = good;
+    change(bad.stages[0].loops);
+    EXPECT_NE(why_illegal(kernel, bad).find(part), std::string::npos)
+        << part << " is not in: " << why_illegal(kernel, bad);
+  };
+  rejects("must be one of three, innermost", [](auto& loops) { loops.pop_back(); });
+  rejects("must be one of three, innermost", [](auto& loops) { loops.push_back({2, 1, LoopKind::serial}); });
+  rejects("must be one of three, innermost", [](auto& loops) { loops.back().step = 2; });
+  rejects("must be over rows, columns and what is summed up",
+          [](auto& loops) { std::swap(loops.back(), loops[loops.size() - 2]); });
+  rejects("128 elements of axis k", [](auto& loops) {
+    std::erase_if(loops, [](const Loop& l) { return l.axis == 2 && l.kind != LoopKind::tile; });
+  });
+  const auto floats = normalised(testing::gemm(64, 96, 128, false), machine);
+  Schedule wrong = make_schedule(floats, machine);
+  wrong.stages[0].loops = good.stages[0].loops;
+  EXPECT_NE(why_illegal(floats, wrong).find("no sum of products"), std::string::npos) << why_illegal(floats, wrong);
+}
+
 TEST(Legality, SaysWhatIsWrong) {
   const Machine machine;
   const auto kernel = normalised(testing::gemm(32, 64, 48), machine);

@@ -20,6 +20,7 @@ struct Machine {
   int64_t l2 = 1 << 20;   // bytes, per core
   int64_t l3 = 32 << 20;  // bytes, shared
   int threads = 1;
+  bool tiles = false;  // products of tiles (LoopKind::tile) are instructions
 };
 
 struct Decision {

@@ -16,7 +16,7 @@ struct Factor {
 
 class ZeroPoints {
  public:
-  ZeroPoints(Kernel& kernel, size_t stage) : kernel_(kernel), at_(stage) {}
+  ZeroPoints(Kernel& kernel, size_t stage, bool any_signs) : kernel_(kernel), at_(stage), any_signs_(any_signs) {}
 
   bool run() {
     const Stage& s = stage();
@@ -31,7 +31,7 @@ class ZeroPoints {
     if (!a || !b) return false;
     x_ = *a, w_ = *b;
     if (constant(x_)) std::swap(x_, w_);
-    const bool both_signed = type(x_) == DType::i8 && type(w_) == DType::i8;
+    const bool both_signed = !any_signs_ && type(x_) == DType::i8 && type(w_) == DType::i8;
     const bool hangs_over = !s.where.empty() && (x_.zero >= 0 || w_.zero >= 0 || both_signed);
     if (!both_signed && !hangs_over && x_.zero < 0 && w_.zero < 0) return false;
     if (x_.load == w_.load) return false;
@@ -252,16 +252,17 @@ class ZeroPoints {
 
   Kernel& kernel_;
   size_t at_;
+  bool any_signs_;
   uint64_t reduced_ = 0;
   Factor x_, w_;
 };
 
 }  // namespace
 
-void take_out_zero_points(Kernel& kernel) {
+void take_out_zero_points(Kernel& kernel, bool any_signs) {
   for (size_t s = 0; s < kernel.stages.size(); ++s) {
     const size_t before = kernel.stages.size();
-    if (ZeroPoints(kernel, s).run()) s += kernel.stages.size() - before;
+    if (ZeroPoints(kernel, s, any_signs).run()) s += kernel.stages.size() - before;
   }
 }
 

@@ -101,6 +101,12 @@ TEST(ZeroPoints, LeaveOtherStagesAlone) {
   const auto before = print(kernel);
   take_out_zero_points(kernel);
   EXPECT_EQ(print(kernel), before);
+  kernel = convolution({.x = DType::i8, .w = DType::i8, .zx = Zero::none, .zw = Zero::none, .pad = 0});
+  const auto both_signed = print(kernel);
+  take_out_zero_points(kernel, true);
+  EXPECT_EQ(print(kernel), both_signed);
+  take_out_zero_points(kernel);
+  EXPECT_NE(print(kernel), both_signed);
   kernel = convolution({});
   for (auto& node : kernel.stages[0].nodes)
     if (node.op == Op::load && node.buffer == 0) node.where = {node.indices[2]};

@@ -4,6 +4,8 @@
 #include <immintrin.h>
 #endif
 
+#include <cstring>
+
 namespace rooftune::measure {
 namespace {
 
@@ -44,6 +46,39 @@ __attribute__((target("avx512f"))) void i8_avx512(int64_t iterations) {
     RT_TWELVE(RT_VNNI)
   }
 }
+
+// Products of tiles of 16 rows of 64 bytes. Four sums in turn hide the latency of a product.
+struct TileShapes {
+  uint8_t palette = 1, start = 0, reserved[14] = {};
+  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+struct TileBytes {
+  alignas(64) uint8_t bytes[16 * 64];
+  explicit TileBytes(uint8_t value) { std::memset(bytes, value, sizeof bytes); }
+};
+#define RT_TILE_PEAK(name, product)                                                                    \
+  void name(int64_t iterations) {                                                                      \
+    const TileShapes shapes;                                                                           \
+    const TileBytes x(0x3f), y(0x3e);                                                                  \
+    asm volatile("ldtilecfg %0" : : "m"(shapes));                                                      \
+    asm volatile("tilezero %%tmm0\n\ttilezero %%tmm1\n\ttilezero %%tmm2\n\ttilezero %%tmm3" : : :);    \
+    asm volatile("tileloadd (%0,%2,1), %%tmm4\n\ttileloadd (%1,%2,1), %%tmm5"                          \
+                 :                                                                                     \
+                 : "r"(x.bytes), "r"(y.bytes), "r"(int64_t{64})                                        \
+                 : "memory");                                                                          \
+    for (int64_t i = 0; i < iterations; ++i)                                                           \
+      asm volatile(product " %%tmm5, %%tmm4, %%tmm0\n\t" product " %%tmm5, %%tmm4, %%tmm1\n\t" product \
+                           " %%tmm5, %%tmm4, %%tmm2\n\t" product " %%tmm5, %%tmm4, %%tmm3"             \
+                   :                                                                                   \
+                   :                                                                                   \
+                   :);                                                                                 \
+    asm volatile("tilerelease" : : :);                                                                 \
+  }
+RT_TILE_PEAK(bf16_amx, "tdpbf16ps")
+RT_TILE_PEAK(i8_amx, "tdpbusd")
+#undef RT_TILE_PEAK
+
 __attribute__((target("avx2,fma"))) void f32_avx2(int64_t iterations) {
   RT_TWELVE(RT_DECLARE_256)
   const __m256 x = _mm256_set1_ps(0.999f), y = _mm256_set1_ps(1.3e-4f);
@@ -125,6 +160,12 @@ std::vector<ArithmeticKernel> arithmetic_kernels([[maybe_unused]] const hardware
   if (isa == "avx512") kernels.push_back({"f32", f32_avx512, 12 * 16 * 2});
   else if (isa == "avx2") kernels.push_back({"f32", f32_avx2, 12 * 8 * 2});
   else kernels.push_back({"f32", f32_sse, 12 * 4 * 2});
+  const bool tiles = isa == "avx512" && host.has("amx_tile") && host.has("amx_bf16") && host.has("amx_int8");
+  if (tiles) {
+    kernels.push_back({"bf16", bf16_amx, 4 * 16 * 16 * 32 * 2});
+    kernels.push_back({"i8", i8_amx, 4 * 16 * 16 * 64 * 2});
+    return kernels;
+  }
   if (isa == "avx512" && host.has("avx512_bf16")) kernels.push_back({"bf16", bf16_avx512, 12 * 16 * 2 * 2});
   if (isa == "avx512" && host.has("avx512_vnni")) kernels.push_back({"i8", i8_avx512, 12 * 16 * 2 * 4});
   else if (isa != "baseline" && host.has("avx_vnni")) kernels.push_back({"i8", i8_avx_vnni, 12 * 8 * 2 * 4});

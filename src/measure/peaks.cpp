@@ -22,7 +22,7 @@
 namespace rooftune::measure {
 namespace {
 
-constexpr int kFormat = 1;                           // of the stored JSON; a file of another one is measured anew
+constexpr int kFormat = 2;                           // of the stored JSON; a file of another one is measured anew
 constexpr int kPasses = 3;                           // over all points
 constexpr int kMaxRounds = 3;                        // of disturbed measurements in a row …
 constexpr auto kRetryAfter = std::chrono::hours(1);  // … then one more after this time

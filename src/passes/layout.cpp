@@ -34,8 +34,8 @@ bool is_region_anchor(const Graph& graph, const Node& node) {
 
 class Chooser {
  public:
-  Chooser(const Graph& graph, const ir::Partition& partition, int lanes)
-      : graph_(graph), partition_(partition), lanes_(lanes) {
+  Chooser(const Graph& graph, const ir::Partition& partition, int lanes, bool tiles)
+      : graph_(graph), partition_(partition), lanes_(lanes), tiles_(tiles) {
     class_of_.resize(graph.value_capacity());
     for (size_t i = 0; i < class_of_.size(); ++i) class_of_[i] = static_cast<int>(i);
     for (const ir::Group& group : partition.groups) roles_.push_back(role(group));
@@ -51,7 +51,7 @@ class Chooser {
         if (!can_be_blocked(value) || !is_4d_result(group, value)) continue;
         const auto [blocked, row_major] = votes_[find(value)];
         if (blocked <= row_major) continue;
-        layouts.emplace(value, kernel::Layout::blocked(shape(value), {0, 1, 2, 3}, {{1, lanes_}}));
+        layouts.emplace(value, layout_of(value));
       }
     }
     return layouts;
@@ -63,6 +63,16 @@ class Chooser {
   struct Votes {
     double blocked = 0, row_major = 0;  // bytes that would be read or written in the layout that suits
   };
+
+  kernel::Layout layout_of(ValueId value) const {
+    constexpr int64_t kTileBytes = 64;  // of a row
+    const Shape4 dims = shape(value);
+    const int64_t bytes = ir::bit_width(graph_.type(value).dtype()) / 8;
+    const bool rows = tiles_ && (bytes == 1 || graph_.type(value).dtype() == ir::DType::bf16);
+    if (!rows) return kernel::Layout::blocked(dims, {0, 1, 2, 3}, {{1, lanes_}});
+    if (dims[1] % (kTileBytes / bytes) != 0) return kernel::Layout::blocked(dims, {0, 2, 3, 1}, {});
+    return kernel::Layout::blocked(dims, {0, 1, 2, 3}, {{1, kTileBytes / bytes}});
+  }
 
   Shape4 shape(ValueId value) const { return ir::static_values(graph_.type(value).shape()); }
 
@@ -145,6 +155,7 @@ class Chooser {
   const Graph& graph_;
   const ir::Partition& partition_;
   int lanes_;
+  bool tiles_;
   std::vector<Role> roles_;        // by group
   std::vector<int> class_of_;      // by value, a union-find forest
   std::map<size_t, Votes> votes_;  // by class
@@ -152,12 +163,13 @@ class Chooser {
 
 }  // namespace
 
-std::map<ValueId, kernel::Layout> choose_layouts(const Graph& graph, const ir::Partition& partition, int vector_lanes) {
-  return Chooser(graph, partition, vector_lanes).choose();
+std::map<ValueId, kernel::Layout> choose_layouts(const Graph& graph, const ir::Partition& partition, int vector_lanes,
+                                                 bool tiles) {
+  return Chooser(graph, partition, vector_lanes, tiles).choose();
 }
 
 int insert_conversions(Graph& graph, ir::Partition& partition, const std::map<ValueId, kernel::Layout>& layouts) {
-  const Chooser chooser(graph, partition, 1);
+  const Chooser chooser(graph, partition, 1, false);
   std::map<ValueId, ValueId> converted;  // blocked → row-major
   std::vector<ir::Group> groups;
   for (size_t g = 0; g < partition.groups.size(); ++g) {

@@ -1,5 +1,6 @@
 #include "passes/layout.h"
 
+#include "passes/lower_precision.h"
 #include "passes/partition.h"
 #include "passes/testing_networks.h"
 
@@ -76,6 +77,25 @@ TEST(Layout, ConcatOfBrokenBlocksIsRowMajor) {
 }
 
 TEST(Layout, TransformersHaveNone) { EXPECT_TRUE(choose(bert(false, false)).layouts.empty()); }
+
+TEST(Layout, TilesReadRowsOf64Bytes) {
+  for (const auto& [dtype, block] : {std::pair(ir::DType::bf16, 32), std::pair(ir::DType::f32, 16)}) {
+    Model m;
+    const ValueId x = m.relu(m.conv(m.input("x", {1, 3, 8, 8}), 64, 3));
+    m.output(m.conv(m.relu(m.conv(x, 24, 3)), 16, 3));
+    Graph graph = std::move(m.graph);
+    run_passes(graph);
+    if (dtype != ir::DType::f32) lower_precision(graph, dtype);
+    const auto parts = partition(graph).partition;
+    const auto layouts = choose_layouts(graph, parts, 16, true);
+    std::map<int64_t, kernel::Layout> of;  // by channels
+    for (const auto& [value, layout] : layouts) of[graph.type(value).shape()[1].value()] = layout;
+    ASSERT_TRUE(of.contains(64) && of.contains(24));
+    EXPECT_EQ(of[64], kernel::Layout::blocked({1, 64, 6, 6}, {0, 1, 2, 3}, {{1, block}}));
+    EXPECT_EQ(of[24], dtype == ir::DType::f32 ? kernel::Layout::blocked({1, 24, 4, 4}, {0, 1, 2, 3}, {{1, 16}})
+                                              : kernel::Layout::blocked({1, 24, 4, 4}, {0, 2, 3, 1}, {}));
+  }
+}
 
 TEST(Layout, ContractionsReadAConvertedCopy) {
   // Batched products read the blocked result of a convolution as it is.

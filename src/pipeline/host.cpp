@@ -22,6 +22,12 @@ HostTarget host_target(const Request& request) {
     target.cpu.cpu = "x86-64-v4";
     if (target.host.has("avx512_vnni")) target.cpu.extensions.push_back("avx512vnni");
     if (target.host.has("avx512_bf16")) target.cpu.extensions.push_back("avx512bf16");
+    // Products of tiles are computed by words where no tile fits.
+    if (target.host.has("amx_tile") && target.host.has("amx_bf16") && target.host.has("amx_int8") &&
+        target.cpu.extensions.size() == 2) {
+      for (const char* extension : {"amx-tile", "amx-bf16", "amx-int8"}) target.cpu.extensions.push_back(extension);
+      target.machine.tiles = true;
+    }
     if (target.host.vendor == "AuthenticAMD" && target.host.family >= 25) target.cpu.tune = "znver4";
   } else if (isa == "avx2") {
     target.cpu.cpu = "x86-64-v3";

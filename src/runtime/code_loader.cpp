@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/tile_permission.h"
 
 namespace rooftune::runtime {
 namespace {
@@ -36,6 +37,10 @@ bool processor_has(const std::string& feature) {
   RT_FEATURE("avx512vnni", "avx512vnni")
   RT_FEATURE("avx512bf16", "avx512bf16")
   RT_FEATURE("sse4", "sse4.2")
+  if (!feature.starts_with("amx") || !may_use_tiles()) return false;
+  RT_FEATURE("amx-tile", "amx-tile")
+  RT_FEATURE("amx-bf16", "amx-bf16")
+  RT_FEATURE("amx-int8", "amx-int8")
 #undef RT_FEATURE
   return false;
 }

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/tile_permission.h"
 
 namespace rooftune::runtime {
 namespace {
@@ -107,6 +108,10 @@ TEST(CodeLoader, SaysWhichFeaturesAreMissing) {
   EXPECT_EQ(message("x86_64"), "accepted");
   EXPECT_NE(message("x86_64-avx1024+warp").find("this processor lacks avx1024, warp"), std::string::npos);
   EXPECT_NE(message("riscv64-v").find("this machine is x86_64"), std::string::npos);
+  for (const char* feature : {"amx-tile", "amx-bf16", "amx-int8"}) {  // the processor has them, and the system lets us
+    const bool here = may_use_tiles() && read_file("/proc/cpuinfo").find("amx_int8") != std::string::npos;
+    EXPECT_EQ(message(std::string("x86_64-generic+") + feature) == "accepted", here) << feature;
+  }
   EXPECT_EQ(message("x86_64-avx2") == "accepted", __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"));
 }
 

@@ -64,7 +64,7 @@ Cut cut(ir::Graph optimised, const kernel::Machine& machine, bool fuse, const pa
     if (!parts.info[g].reasons.empty()) result.unfused[name] = std::move(parts.info[g].reasons);
   }
   if (fuse) {
-    result.layouts = passes::choose_layouts(optimised, result.partition, machine.lanes);
+    result.layouts = passes::choose_layouts(optimised, result.partition, machine.lanes, machine.tiles);
     keep_loop_borders_row_major(optimised, result.layouts);
     passes::insert_conversions(optimised, result.partition, result.layouts);
   }
@@ -473,7 +473,8 @@ double rough_seconds(const kernel::Kernel& k, const kernel::Machine& machine) {
           weights += static_cast<double>(ir::byte_size(buffer.dtype, static_cast<size_t>(buffer.layout.size())));
       }
   double work = kernel::cost(k).operations;
-  for (const auto& [precision, done] : kernel::dot_operations(k)) work -= done * (precision == "bf16" ? 0.5 : 0.75);
+  for (const auto& [precision, done] : kernel::dot_operations(k))
+    work -= done * (machine.tiles ? 0.9 : precision == "bf16" ? 0.5 : 0.75);
   return work / operations + weights / kBandwidth;
 }
 

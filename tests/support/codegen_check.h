@@ -3,6 +3,7 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <random>
@@ -57,14 +58,14 @@ inline kernel::Machine machine_of(const codegen::CpuTarget& target) {
   machine.lanes = target.vector_bits / 32;
   machine.registers = target.vector_registers;
   machine.threads = 2;
+  machine.tiles = std::find(target.extensions.begin(), target.extensions.end(), "amx-tile") != target.extensions.end();
   return machine;
 }
 
-/// Checks the analytical schedule and `samples` random ones against the interpreter.
+/// Checks the analytical schedule and `samples` random ones, made for `machine`, against the interpreter.
 inline void check_codegen(codegen::Codegen& codegen, const kernel::Kernel& original, int samples,
-                          const std::string& algorithm = "direct", const codegen::CpuTarget& target = host_target()) {
+                          const std::string& algorithm, const kernel::Machine& machine) {
   std::mt19937 random(std::random_device{}());
-  const kernel::Machine machine = machine_of(target);
   auto tensors = random_tensors(original, random);
   const auto expected = interpret(original, tensors);
   std::optional<kernel::Kernel> rewritten;
@@ -94,6 +95,11 @@ inline void check_codegen(codegen::Codegen& codegen, const kernel::Kernel& origi
       EXPECT_LE(relative_error(got[o], expected[o]), allowed) << text;
     }
   }
+}
+
+inline void check_codegen(codegen::Codegen& codegen, const kernel::Kernel& original, int samples,
+                          const std::string& algorithm = "direct", const codegen::CpuTarget& target = host_target()) {
+  check_codegen(codegen, original, samples, algorithm, machine_of(target));
 }
 
 }  // namespace rooftune::testing

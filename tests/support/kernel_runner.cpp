@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/process.h"
+#include "base/tile_permission.h"
 
 namespace rooftune::testing {
 
@@ -21,6 +22,9 @@ codegen::CpuTarget host_target() {
     target.cpu = "x86-64-v4";
     if (__builtin_cpu_supports("avx512vnni")) target.extensions.push_back("avx512vnni");
     if (__builtin_cpu_supports("avx512bf16")) target.extensions.push_back("avx512bf16");
+    if (may_use_tiles() && __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") &&
+        __builtin_cpu_supports("amx-int8"))
+      for (const char* extension : {"amx-tile", "amx-bf16", "amx-int8"}) target.extensions.push_back(extension);
     target.tune = "znver4";
   } else {
     target.cpu = "x86-64-v3";

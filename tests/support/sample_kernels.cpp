@@ -12,7 +12,8 @@ namespace {
 
 Index v(int i) { return Index::variable(i); }
 
-Layout channels_blocked(const std::vector<int64_t>& shape, int64_t block) {
+Layout channels_blocked(const std::vector<int64_t>& shape, int64_t block, bool last = false) {
+  if (last) return Layout::blocked(shape, {0, 2, 3, 1}, {});
   return block > 0 ? Layout::blocked(shape, {0, 1, 2, 3}, {{1, block}}) : Layout::row_major(shape);
 }
 
@@ -109,7 +110,7 @@ Kernel convolution(const ConvShape& s, bool residual) {
   const int x = kernel.add_buffer("x", DType::f32, {1, s.channels, s.height, s.width}, Role::input);
   if (s.blocked_input)
     kernel.buffers[static_cast<size_t>(x)].layout =
-        channels_blocked(kernel.buffers[static_cast<size_t>(x)].shape, s.block);
+        channels_blocked(kernel.buffers[static_cast<size_t>(x)].shape, s.block, s.channels_last);
   const int w =
       kernel.add_buffer("w", DType::f32, {s.outputs, s.depthwise ? 1 : s.channels, s.window, s.window}, Role::constant);
   const int bias = kernel.add_buffer("b", DType::f32, {s.outputs}, Role::constant);
@@ -131,11 +132,11 @@ Kernel convolution(const ConvShape& s, bool residual) {
   int value = y.add(y.load(a, {v(0), v(1), v(2), v(3)}), y.load(bias, {v(1)}));
   if (residual) {
     const int r = kernel.add_buffer("r", DType::f32, {1, s.outputs, oh, ow}, Role::input);
-    kernel.buffers[static_cast<size_t>(r)].layout = channels_blocked({1, s.outputs, oh, ow}, s.block);
+    kernel.buffers[static_cast<size_t>(r)].layout = channels_blocked({1, s.outputs, oh, ow}, s.block, s.channels_last);
     value = y.add(value, y.load(r, {v(0), v(1), v(2), v(3)}));
   }
   const int out = output(kernel, "y", {1, s.outputs, oh, ow});
-  kernel.buffers[static_cast<size_t>(out)].layout = channels_blocked({1, s.outputs, oh, ow}, s.block);
+  kernel.buffers[static_cast<size_t>(out)].layout = channels_blocked({1, s.outputs, oh, ow}, s.block, s.channels_last);
   y.finish(relu(y, value), Reduction::none, out);
   return kernel;
 }

@@ -16,6 +16,7 @@ struct ConvShape {
   bool depthwise = false;
   int64_t block = 16;  // of the channels in memory; 0: row-major
   bool blocked_input = true;
+  bool channels_last = false;  // instead of blocks
 };
 /// Convolution + bias + ReLU (+ residual).
 kernel::Kernel convolution(const ConvShape& shape, bool residual = false);

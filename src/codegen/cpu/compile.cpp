@@ -117,7 +117,9 @@ class CpuCodegen : public Codegen {
       LLVMInitializeAArch64AsmPrinter();
       // The schedule has chosen register tiles that just fit, and the emitter writes their loads where they are needed:
       // LLVM's schedulers would hoist them and spill accumulators (a quarter of the speed of a 14 x 2 tile on Zen 5).
-      std::vector<const char*> options = {"rooftune", "-enable-misched=false", "-pre-RA-sched=source"};
+      // Nor may it rename tile registers, which have the shapes that were set for their numbers.
+      std::vector<const char*> options = {"rooftune", "-enable-misched=false", "-pre-RA-sched=source",
+                                          "-break-anti-dependencies=none"};
       llvm::cl::ParseCommandLineOptions(static_cast<int>(options.size()), options.data());
       return true;
     }();
@@ -134,7 +136,7 @@ class CpuCodegen : public Codegen {
     result.target = target_.name();
     for (const auto& extension : target_.extensions)
       if (std::any_of(jobs.begin(), jobs.end(), [&](const Job& job) {
-            const auto used = used_extensions(*job.kernel, target_);
+            const auto used = used_extensions(*job.kernel, *job.schedule, target_);
             return std::find(used.begin(), used.end(), extension) != used.end();
           }))
         result.target += fmt::format("+{}", extension);

@@ -276,13 +276,20 @@ llvm::Value* Emitter::dot_halves(llvm::Value* x, llvm::Value* y, llvm::Value* ac
 
 /// The extensions that the kernel's dot products can use: none where it has no such products, so that its code runs on
 /// every processor of the level.
-std::vector<std::string> used_extensions(const kernel::Kernel& kernel, const CpuTarget& target) {
+std::vector<std::string> used_extensions(const kernel::Kernel& kernel, const kernel::Schedule& schedule,
+                                         const CpuTarget& target) {
   std::vector<std::string> used;
   for (const auto& extension : target.extensions) {
-    const int width = extension == "avx512bf16" ? 2 : 4;
-    if (std::any_of(kernel.stages.begin(), kernel.stages.end(),
-                    [&](const auto& stage) { return kernel::dot_operands(kernel, stage).width == width; }))
+    const bool tiles = extension.starts_with("amx");
+    const int width = extension.ends_with("bf16") ? 2 : 4;
+    for (size_t s = 0; s < kernel.stages.size(); ++s) {
+      const auto& loops = schedule.stages[s].loops;
+      const int words = kernel::dot_operands(kernel, kernel.stages[s]).width;
+      const bool fits = extension == "amx-tile" ? words > 0 : words == width;
+      if (!fits || (tiles && (loops.empty() || loops.back().kind != kernel::LoopKind::tile))) continue;
       used.push_back(extension);
+      break;
+    }
   }
   return used;
 }

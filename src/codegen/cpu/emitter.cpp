@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <llvm/IR/IntrinsicsX86.h>
+
 #include "base/error.h"
 #include "kernel/analysis.h"
 #include "kernel/nodes.h"
@@ -24,8 +26,11 @@ Emitter::Emitter(llvm::Module& module, const kernel::Kernel& kernel, const kerne
       kernel_(kernel),
       schedule_(schedule),
       target_(target),
-      extensions_(used_extensions(kernel, target)),
+      extensions_(used_extensions(kernel, schedule, target)),
       prefix_(std::move(prefix)) {
+  for (size_t s = 0; s < kernel.stages.size(); ++s)
+    in_words_.push_back(
+        kernel::loops_in_words(schedule.stages[s].loops, kernel::dot_operands(kernel, kernel.stages[s]).width));
   llvm::MDNode* root = llvm::MDNode::get(context_, {llvm::MDString::get(context_, prefix_)});
   for (const auto& p : kernel_.parameters) variables_.add_parameter({p.min(), p.max()});
   for (const auto& buffer : kernel_.buffers) {
@@ -136,6 +141,8 @@ Phase Emitter::emit_phase(int stage, const std::string& symbol) {
   pointers_.clear();
   variable_values_.clear();
   task_index_.clear();
+  tile_shapes_.clear();
+  tile_copies_.fill(nullptr);
   entry_ = llvm::BasicBlock::Create(context_, "entry", function_);
   b_.SetInsertPoint(entry_);
   workspace_pointer_ = function_->getArg(1);
@@ -209,6 +216,7 @@ Phase Emitter::emit_phase(int stage, const std::string& symbol) {
   task->addIncoming(next, b_.GetInsertBlock());
   b_.CreateCondBr(b_.CreateICmpSLT(next, function_->getArg(4)), body, exit);
   b_.SetInsertPoint(exit);
+  if (!tile_shapes_.empty()) b_.CreateIntrinsic(llvm::Intrinsic::x86_tilerelease, {}, {});
   b_.CreateRetVoid();
   return phase;
 }

@@ -11,15 +11,19 @@
 // buffer's shape, once for all loops inside, which are skipped where there is no such place.
 //
 // How a reduction is held: from the first loop on behind which all spatial loops are unrolled or vectors, its results
-// live in a local array with constant indices, which LLVM promotes to registers.
+// live in a local array with constant indices, which LLVM promotes to registers. Those of tile products live in tile
+// registers (tiles.cpp).
 #pragma once
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/LLVMContext.h>
 #include <llvm/IR/Module.h>
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -48,16 +52,50 @@ struct Place {
   int64_t ring = 0;
 };
 
+/// The tile registers of a nest: sums of `rows` x `columns` tiles, and one tile of each operand for each row and column.
+struct TilePlan {
+  struct Part {
+    int number = 0;
+    int64_t size = 0;  // rows or columns of the tile
+  };
+  int row_axis = 0, column_axis = 0, word_axis = 0;
+  int width = 0;                              // elements of a word
+  int64_t elements = 0;                       // of the reduction in one tile
+  const kernel::ExprNode* a = nullptr;        // the load whose rows are rows of sums …
+  const kernel::ExprNode* b = nullptr;        // … and that whose rows are words, by columns
+  std::vector<Index> base;                    // of each spatial axis, where the nest begins
+  std::map<std::vector<int64_t>, Part> rows;  // by how far from there all axes but the columns' are
+  std::map<int64_t, Part> columns;
+  std::vector<uint8_t> shapes;  // as LDTILECFG reads them
+
+  int sum_register(int row, int column) const { return row * static_cast<int>(columns.size()) + column; }
+  int a_register(int row) const { return static_cast<int>(rows.size() * columns.size()) + row; }
+  int b_register(int column) const { return static_cast<int>(rows.size() * (columns.size() + 1)) + column; }
+  /// The key in `rows`; nullopt where it is not constant.
+  std::optional<std::vector<int64_t>> place(const std::vector<Index>& at) const {
+    std::vector<int64_t> key;
+    for (size_t a = 0; a < base.size(); ++a) {
+      if (static_cast<int>(a) == column_axis) continue;
+      const Index from = at[a] - base[a];
+      if (!from.is_constant()) return std::nullopt;
+      key.push_back(from.constant());
+    }
+    return key;
+  }
+};
+
 /// The walk through one stage's loops.
 struct Nest {
   int stage = 0;
-  std::vector<Index> base;        // of each axis: lower corner of what is left …
-  std::vector<int64_t> extent;    // … and its extent
-  std::vector<Index> conditions;  // not proven yet
-  int lanes = 1;                  // of the vector loop entered, else 1
-  int lane_limit = 1;             // lanes from here on are beyond the end
-  kernel::DotOperands dot;        // within a dot loop: what it multiplies …
-  int dot_limit = 1;              // … and how many elements of the word there are
+  std::vector<Index> base;                // of each axis: lower corner of what is left …
+  std::vector<int64_t> extent;            // … and its extent
+  std::vector<Index> conditions;          // not proven yet
+  int lanes = 1;                          // of the vector loop entered, else 1
+  int lane_limit = 1;                     // lanes from here on are beyond the end
+  kernel::DotOperands dot;                // within a dot loop: what it multiplies …
+  int dot_limit = 1;                      // … and how many elements of the word there are
+  bool words = false;                     // tile loops are walked word by word
+  std::shared_ptr<const TilePlan> tiles;  // or this is where their sums are
   enum class Mode : uint8_t { compute, clear, load_local, clear_local, store_local } mode = Mode::compute;
   llvm::Value* local = nullptr;
   int local_lanes = 1;  // width of its vectors
@@ -66,8 +104,9 @@ struct Nest {
   std::vector<Index> target;          // of one that scatters, from where it is known: its out_indices that are data
 };
 
-/// Those of the target's extensions that the kernel's code uses.
-std::vector<std::string> used_extensions(const kernel::Kernel& kernel, const CpuTarget& target);
+/// Those of the target's extensions that the scheduled kernel's code uses.
+std::vector<std::string> used_extensions(const kernel::Kernel& kernel, const kernel::Schedule& schedule,
+                                         const CpuTarget& target);
 
 class Emitter {
  public:
@@ -113,7 +152,8 @@ class Emitter {
   }
   const kernel::Stage& stage(const Nest& nest) const { return kernel_.stages[static_cast<size_t>(nest.stage)]; }
   const std::vector<kernel::Loop>& loops(const Nest& nest) const {
-    return schedule_.stages[static_cast<size_t>(nest.stage)].loops;
+    return (nest.words ? in_words_[static_cast<size_t>(nest.stage)]
+                       : schedule_.stages[static_cast<size_t>(nest.stage)].loops);
   }
 
   // --- leaf.cpp: expressions
@@ -149,6 +189,32 @@ class Emitter {
     return std::find(extensions_.begin(), extensions_.end(), name) != extensions_.end();
   }
 
+  // --- tiles.cpp: sums of products in tile registers
+  struct TileAddress {
+    int buffer = -1;
+    Index start;         // in elements
+    int64_t stride = 0;  // of rows, in bytes
+  };
+  struct HeldTile {  // what a register holds, as far as the walk knows
+    int buffer = -1;
+    Index start;
+    std::vector<Index> conditions;
+    llvm::BasicBlock* block = nullptr;
+    bool operator==(const HeldTile&) const = default;
+  };
+  std::shared_ptr<const TilePlan> plan_tiles(const Nest& nest, size_t level);
+  bool collect_tiles(const Nest& nest, size_t level, TilePlan& plan);
+  bool tiles_fit(const Nest& nest, size_t level, TilePlan& plan);
+  bool tile_fits(const Nest& nest, TilePlan& plan);
+  std::optional<TileAddress> tile_at(const Nest& nest, const TilePlan& plan, const kernel::ExprNode* operand);
+  void accumulate_in_tiles(const Nest& nest, size_t level, bool cleared, const std::shared_ptr<const TilePlan>& plan);
+  void set_tile_shapes(llvm::IRBuilder<>& at, const std::vector<uint8_t>& shapes);
+  void tile_leaf(const Nest& nest);
+  void load_tile(const Nest& nest, const TilePlan& plan, int tile, const kernel::ExprNode* operand);
+  llvm::Value* row_exists(const std::vector<Index>& conditions, int64_t row);
+  void copy_rows(const Nest& nest, const TilePlan& plan, const TileAddress& address, const std::vector<Index>& skipped,
+                 const std::vector<Index>& replaced, int tile, double otherwise);
+
   // --- memory.cpp: addresses, loads, stores, types
   Lanes load(int buffer, const std::vector<Index>& index, int lanes, llvm::Value* mask, double otherwise);
   void store(int buffer, const std::vector<Index>& index, Lanes value, int lanes, llvm::Value* mask);
@@ -176,6 +242,7 @@ class Emitter {
   const kernel::Schedule& schedule_;
   const CpuTarget& target_;
   std::vector<std::string> extensions_;
+  std::vector<std::vector<kernel::Loop>> in_words_;  // per stage: its loops with words in place of tiles
   std::string prefix_;
   CompiledKernel result_;
 
@@ -198,6 +265,9 @@ class Emitter {
     llvm::BasicBlock* block = nullptr;
   };
   std::map<std::tuple<int, int, Index>, Loaded> loaded_;
+  std::vector<uint8_t> tile_shapes_;  // that a task of the phase sets; empty: it has no tiles
+  std::array<HeldTile, 8> tiles_held_;
+  std::array<llvm::Value*, 8> tile_copies_{};  // where tiles with missing rows are put together
   std::map<std::pair<llvm::Value*, Index>, std::pair<llvm::Value*, llvm::BasicBlock*>> pointers_;
   std::vector<llvm::MDNode*> buffer_tags_;
 };

@@ -84,9 +84,15 @@ std::vector<codegen::CpuTarget> targets() {
   return all;
 }
 
+/// Also with schedules in tiles, which code for processors without them takes word by word.
 void check_everywhere(const Kernel& kernel, int samples = 3) {
-  for (const auto& target : targets())
+  for (const auto& target : targets()) {
     testing::check_codegen(*codegen::cpu_codegen(target), kernel, samples, "direct", target);
+    Machine machine = machine_of(target);
+    if (machine.tiles || machine.lanes != 16) continue;
+    machine.tiles = true;
+    testing::check_codegen(*codegen::cpu_codegen(target), kernel, samples, "direct", machine);
+  }
 }
 
 TEST(Emitter, DotProductsOfBytes) {
@@ -145,6 +151,91 @@ TEST(Emitter, DotProductsAreOneInstruction) {
   };
   EXPECT_EQ(needs(testing::gemm(32, 96, 64)), "x86_64-avx512");
   EXPECT_EQ(needs(testing::dot_gemm(32, 96, 64, DType::u8, DType::i8)), "x86_64-avx512+avx512vnni");
+}
+
+/// A target with tiles, whether or not this machine has them.
+codegen::CpuTarget with_tiles() {
+  codegen::CpuTarget target;
+  target.cpu = "x86-64-v4";
+  target.extensions = {"avx512vnni", "avx512bf16", "amx-tile", "amx-bf16", "amx-int8"};
+  return target;
+}
+
+size_t count(const std::string& text, const std::string& part) {
+  size_t n = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
+  return n;
+}
+
+TEST(Emitter, ProductsOfTiles) {
+  using enum DType;
+  for (const auto& [x, w] :
+       {std::pair(u8, i8), std::pair(i8, i8), std::pair(u8, u8), std::pair(i8, u8), std::pair(bf16, bf16)}) {
+    check_everywhere(testing::dot_gemm(64, 96, 128, x, w), 2);
+    check_everywhere(testing::dot_gemm(49, 50, 192, x, w), 2);  // remainders of rows and columns
+    check_everywhere(testing::dot_gemm(5, 10, 48, x, w), 2);    // rows of 48 bytes, or 32 and words of 2
+    check_everywhere(testing::dot_gemm(37, 70, 51, x, w), 2);   // no whole words
+    check_everywhere(testing::dot_gemm(34, 70, 512, x, w), 2);  // in blocks of the sum
+  }
+  check_everywhere(testing::stored_as(testing::gemm(33, 80, 96), bf16), 6);  // with maps around them
+  check_everywhere(testing::stored_as(testing::gemm(34, 40, 1536), bf16), 4);
+}
+
+TEST(Emitter, ConvolutionsInTiles) {
+  testing::ConvShape s;
+  for (const bool last : {false, true}) {
+    s.block = 32, s.channels_last = last;
+    s.channels = 64, s.outputs = 96, s.height = 9, s.width = 35, s.window = 3, s.stride = 1, s.pad = 1;
+    check_everywhere(testing::stored_as(testing::convolution(s, true), DType::bf16), 4);
+    s.window = 1, s.pad = 0;
+    check_everywhere(testing::stored_as(testing::convolution(s, true), DType::bf16), 4);
+    s.window = 3, s.pad = 1, s.stride = 2;
+    check_everywhere(testing::stored_as(testing::convolution(s), DType::bf16), 4);
+  }
+  s.channels = 24, s.outputs = 40, s.stride = 1;
+  check_everywhere(testing::stored_as(testing::convolution(s), DType::bf16), 4);
+  s.height = 7, s.width = 7, s.window = 5, s.pad = 2;
+  check_everywhere(testing::stored_as(testing::convolution(s), DType::bf16), 4);
+}
+
+TEST(Emitter, ProductsOfTilesAreOneInstruction) {
+  const codegen::CpuTarget target = with_tiles();
+  const Machine machine = machine_of(target);
+  const auto codegen = codegen::cpu_codegen(target);
+  auto code_of = [&](Kernel kernel) {
+    normalise(kernel, machine);
+    const Schedule schedule = make_schedule(kernel, machine);
+    return codegen->dump({&kernel, &schedule}, "asm");
+  };
+  using enum DType;
+  const std::map<std::string, std::pair<DType, DType>> instructions = {{"tdpbusd", {u8, i8}},
+                                                                       {"tdpbssd", {i8, i8}},
+                                                                       {"tdpbuud", {u8, u8}},
+                                                                       {"tdpbsud", {i8, u8}},
+                                                                       {"tdpbf16ps", {bf16, bf16}}};
+  for (const auto& [name, types] : instructions) {
+    const auto text = code_of(testing::dot_gemm(64, 64, 128, types.first, types.second));
+    // 2 x 2 sums of a loop's turn, in which every operand is loaded once; the shapes are set once in all.
+    EXPECT_EQ(count(text, name) % 4, 0U) << text;
+    EXPECT_GT(count(text, name), 0U) << text;
+    EXPECT_EQ(count(text, "tileloadd"), count(text, name)) << text;
+    EXPECT_EQ(count(text, "tilestored"), 4U) << text;
+    EXPECT_EQ(count(text, "ldtilecfg"), 1U) << text;
+    EXPECT_EQ(count(text, "tilerelease"), 1U) << text;
+    EXPECT_EQ(count(text, "vpdpbusd") + count(text, "vdpbf16ps"), 0U) << text;
+  }
+  // Other shapes are set around what needs them.
+  EXPECT_EQ(count(code_of(testing::dot_gemm(72, 64, 128, u8, i8)), "ldtilecfg") % 2, 1U);
+  // Sums whose length is no multiple of a word are taken word by word.
+  EXPECT_EQ(count(code_of(testing::dot_gemm(64, 64, 127, u8, i8)), "tdpbusd"), 0U);
+  auto needs = [&](Kernel kernel) {
+    normalise(kernel, machine);
+    const Schedule schedule = make_schedule(kernel, machine);
+    return codegen->compile({{&kernel, &schedule}}).target;
+  };
+  EXPECT_EQ(needs(testing::dot_gemm(64, 64, 128, u8, i8)), "x86_64-avx512+avx512vnni+amx-tile+amx-int8");
+  EXPECT_EQ(needs(testing::dot_gemm(64, 64, 128, bf16, bf16)), "x86_64-avx512+avx512bf16+amx-tile+amx-bf16");
+  EXPECT_EQ(needs(testing::dot_gemm(64, 64, 127, u8, i8)), "x86_64-avx512+avx512vnni");
 }
 
 TEST(Emitter, Winograd) {

@@ -16,7 +16,8 @@ namespace {
 bool is_spatial(const kernel::Stage& stage, const kernel::Loop& loop) { return loop.axis < stage.spatial; }
 
 bool unrolled(const kernel::Loop& loop) {
-  return loop.kind == LoopKind::unrolled || loop.kind == LoopKind::vector || loop.kind == LoopKind::dot;
+  return loop.kind == LoopKind::unrolled || loop.kind == LoopKind::vector || loop.kind == LoopKind::dot ||
+         loop.kind == LoopKind::tile;
 }
 
 /// The first reduction loop.
@@ -135,12 +136,14 @@ void Emitter::branch(llvm::Value* condition, const std::function<void()>& body) 
 
 void Emitter::walk(const Nest& nest, size_t level) {
   const auto& all = loops(nest);
-  if (nest.mode == Nest::Mode::compute && stage(nest).is_reduction() && nest.local == nullptr) {
+  if (nest.mode == Nest::Mode::compute && stage(nest).is_reduction() && nest.local == nullptr &&
+      nest.tiles == nullptr) {
     const size_t first = first_reduction(stage(nest), all);
     const size_t local = accumulation_level(stage(nest), all);
     if (level == first && first < local) {  // an outer reduction loop: results wait in memory
       Nest clear = nest;
       clear.mode = Nest::Mode::clear;
+      clear.words = true;
       std::erase_if(clear.conditions, [&](const Index& c) { return of_reduction(stage(nest), c); });
       walk(clear, level);
     }
@@ -192,6 +195,12 @@ void Emitter::aim(Nest nest, size_t level) {
 void Emitter::accumulate(const Nest& nest, size_t level, bool cleared) {
   const auto& s = stage(nest);
   const auto& all = loops(nest);
+  if (!all.empty() && all.back().kind == LoopKind::tile) {
+    if (const auto plan = plan_tiles(nest, level)) return accumulate_in_tiles(nest, level, cleared, plan);
+    Nest words = nest;
+    words.words = true;
+    return accumulate(words, level, cleared);
+  }
   int width = nest.lanes;
   int vector_axis = -1;
   for (size_t i = level; i < all.size(); ++i) {
@@ -239,6 +248,7 @@ void Emitter::walk_loop(const Nest& nest, size_t level) {
     case LoopKind::parallel: return parallel_loop(nest, level);
     case LoopKind::vector: return vector_loop(nest, level);
     case LoopKind::dot: return dot_loop(nest, level);
+    case LoopKind::tile: return tile_leaf(nest);
     case LoopKind::unrolled:
       for (int64_t i = 0; i < full; ++i)
         iteration(nest, level, nest.base[axis] + Index(i * loop.step), loop.step, i == 0);

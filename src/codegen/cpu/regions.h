@@ -22,7 +22,8 @@ class Variables {
  public:
   static constexpr int kLane = 0;  // the position within a vector
   static constexpr int kDot = 1;   // the position within a word of a dot loop
-  Variables() : ranges_(2) {}
+  static constexpr int kRow = 2;   // the row of a tile
+  Variables() : ranges_(3) {}
   /// The kernel's parameters are variables here, too: which one, of kParameterVariable + p.
   int of_parameter(int variable) const {
     return parameters_[static_cast<size_t>(variable - kernel::kParameterVariable)];
