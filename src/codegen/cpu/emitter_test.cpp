@@ -185,7 +185,7 @@ TEST(Emitter, ConvolutionsInTiles) {
   testing::ConvShape s;
   for (const bool last : {false, true}) {
     s.block = 32, s.channels_last = last;
-    s.channels = 64, s.outputs = 96, s.height = 9, s.width = 35, s.window = 3, s.stride = 1, s.pad = 1;
+    s.channels = 64, s.outputs = 40, s.height = 5, s.width = 35, s.window = 3, s.stride = 1, s.pad = 1;
     check_everywhere(testing::stored_as(testing::convolution(s, true), DType::bf16), 4);
     s.window = 1, s.pad = 0;
     check_everywhere(testing::stored_as(testing::convolution(s, true), DType::bf16), 4);
@@ -196,6 +196,12 @@ TEST(Emitter, ConvolutionsInTiles) {
   check_everywhere(testing::stored_as(testing::convolution(s), DType::bf16), 4);
   s.height = 7, s.width = 7, s.window = 5, s.pad = 2;
   check_everywhere(testing::stored_as(testing::convolution(s), DType::bf16), 4);
+  // Padding that is no zero.
+  Kernel padded = testing::stored_as(testing::convolution(s), DType::bf16);
+  for (auto& node : padded.stages[0].nodes)
+    if (node.op == Op::load && node.buffer == 0)
+      node.where = std::exchange(padded.stages[0].where, {}), node.value = 1.5;
+  check_everywhere(padded, 6);
 }
 
 TEST(Emitter, ProductsOfTilesAreOneInstruction) {
