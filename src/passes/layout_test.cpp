@@ -91,9 +91,9 @@ TEST(Layout, TilesReadRowsOf64Bytes) {
     std::map<int64_t, kernel::Layout> of;  // by channels
     for (const auto& [value, layout] : layouts) of[graph.type(value).shape()[1].value()] = layout;
     ASSERT_TRUE(of.contains(64) && of.contains(24));
-    EXPECT_EQ(of[64], kernel::Layout::blocked({1, 64, 6, 6}, {0, 1, 2, 3}, {{1, block}}));
-    EXPECT_EQ(of[24], dtype == ir::DType::f32 ? kernel::Layout::blocked({1, 24, 4, 4}, {0, 1, 2, 3}, {{1, 16}})
-                                              : kernel::Layout::blocked({1, 24, 4, 4}, {0, 2, 3, 1}, {}));
+    EXPECT_EQ(of[64], kernel::Layout::blocked({1, 64, 8, 8}, {0, 1, 2, 3}, {{1, block}}));
+    EXPECT_EQ(of[24], dtype == ir::DType::f32 ? kernel::Layout::blocked({1, 24, 8, 8}, {0, 1, 2, 3}, {{1, 16}})
+                                              : kernel::Layout::blocked({1, 24, 8, 8}, {0, 2, 3, 1}, {}));
   }
 }
 
