@@ -143,6 +143,8 @@ TEST(Emitter, DotProductsAreOneInstruction) {
   const auto bytes = code_of(testing::dot_gemm(32, 96, 64, DType::u8, DType::i8));
   EXPECT_NE(bytes.find("vpdpbusd"), std::string::npos);
   EXPECT_NE(code_of(testing::dot_gemm(32, 96, 64, DType::bf16, DType::bf16)).find("vdpbf16ps"), std::string::npos);
+  EXPECT_NE(code_of(testing::stored_as(testing::gemm(32, 96, 64), DType::bf16)).find("vcvtneps2bf16"),
+            std::string::npos);
   // Code that has no use for an extension runs without it.
   auto needs = [&](Kernel kernel) {
     normalise(kernel, machine);

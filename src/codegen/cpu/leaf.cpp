@@ -377,6 +377,14 @@ llvm::Value* Emitter::round_to_half(ir::DType to, llvm::Value* value) {
   auto like = [&](llvm::Type* element) { return value->getType()->getWithNewType(element); };
   auto* narrow = like(b_.getInt16Ty());
   if (to == ir::DType::f16) return b_.CreateBitCast(b_.CreateFPTrunc(value, like(b_.getHalfTy())), narrow);
+  // Kernels that multiply bf16 take denormals for zero anyway; so does the instruction.
+  auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(value->getType());
+  const unsigned lanes = vector == nullptr ? 1 : vector->getNumElements();
+  if (has_extension("avx512bf16") && (lanes == 16 || lanes == 8))
+    return b_.CreateBitCast(b_.CreateIntrinsic(lanes == 16 ? llvm::Intrinsic::x86_avx512bf16_cvtneps2bf16_512
+                                                           : llvm::Intrinsic::x86_avx512bf16_cvtneps2bf16_256,
+                                               {}, {value}),
+                            narrow);
   auto* wide = like(b_.getInt32Ty());
   auto number = [&](uint64_t n) { return llvm::ConstantInt::get(wide, n); };
   auto* bits = b_.CreateBitCast(value, wide);
