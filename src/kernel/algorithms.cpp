@@ -17,8 +17,16 @@ const std::vector<Algorithm>& algorithms() {
   auto by_winograd = [](int m) {
     return [m](const Kernel& kernel, const Machine& machine) { return winograd(kernel, machine, m); };
   };
+  static const auto weights16 = [](const Kernel& kernel, const Machine& machine) -> std::optional<Kernel> {
+    Kernel result = kernel;
+    if (!multiply_weights_in_words(result, 2)) return std::nullopt;
+    result.algorithm = "weights16";
+    normalise(result, machine);
+    return result;
+  };
   static const std::vector<Algorithm> all = {
       {"direct", direct, direct_sketch},
+      {"weights16", weights16, direct_sketch},
       {"winograd2", by_winograd(2), sketch_winograd},
       {"winograd4", by_winograd(4), sketch_winograd},
   };

@@ -19,7 +19,7 @@ struct Algorithm {
   std::function<Schedule(const Kernel&, const Machine&, const Choose&)> sketch;
 };
 
-/// "direct" first; a new algorithm is one more line in algorithms.cpp.
+/// "direct" first; "weights16" multiplies weights of 4 and 8 bits with activations of 16 bits, not 24 (weight_words.cpp); a new algorithm is one more line in algorithms.cpp.
 const std::vector<Algorithm>& algorithms();
 
 /// The schedule of a kernel by the sketch of the algorithm that made it.

@@ -119,19 +119,27 @@ DotOperands dot_operands(const Kernel& kernel, const Stage& stage) {
   const auto& product = stage.nodes.back();
   if (product.op != Op::mul || product.type != kernel.buffers[static_cast<size_t>(stage.buffer)].dtype) return {};
   int width = 0;
-  auto widened_load = [&](int n) {
-    const auto& cast = stage.nodes[static_cast<size_t>(n)];
-    if (cast.op != Op::cast || cast.type != product.type) return -1;
-    const auto& load = stage.nodes[static_cast<size_t>(cast.a)];
+  auto node = [&](int n) -> const ExprNode& { return stage.nodes[static_cast<size_t>(n)]; };
+  auto widened_load = [&](int n, int& shift) {
+    if (node(n).op != Op::cast || node(n).type != product.type) return -1;
+    n = node(n).a;
+    if (const auto& low = node(n); low.op == Op::bit_and && low.type == DType::u8) {
+      if (node(low.b).op != Op::constant || node(low.b).value != 15 || node(low.a).op != Op::shift_right) return -1;
+      n = node(low.a).a, shift = node(low.a).b;
+      if (node(shift).op != Op::constant && node(shift).op != Op::index) return -1;
+    }
+    const auto& load = node(n);
     if (load.op != Op::load || uses_data(load)) return -1;
     const bool bytes = product.type == DType::i32 && (load.type == DType::i8 || load.type == DType::u8);
     const bool halves = product.type == DType::f32 && load.type == DType::bf16;
     width = bytes ? 4 : halves ? 2 : 0;
-    return width > 0 ? cast.a : -1;
+    return width > 0 ? n : -1;
   };
-  const int a = widened_load(product.a);
-  const int b = a < 0 ? -1 : widened_load(product.b);
-  return b < 0 ? DotOperands{} : DotOperands{width, a, b};
+  DotOperands found;
+  found.a = widened_load(product.a, found.shift_a);
+  found.b = found.a < 0 ? -1 : widened_load(product.b, found.shift_b);
+  found.width = width;
+  return found.b < 0 ? DotOperands{} : found;
 }
 
 namespace {

@@ -40,10 +40,11 @@ bool is_contraction(const Stage& stage);
 
 /// What a stage multiplies and sums in words of 32 bits: its reduction is the sum of the products of two loads that are
 /// widened first, 4 bytes to i32 or 2 bf16 to f32. Such products are exact, so that their order matters no more than
-/// that of a sum's terms ever does.
+/// that of a sum's terms ever does. An operand may also be 4 bits of each byte: (load >> shift) & 15, of u8.
 struct DotOperands {
-  int width = 0;       // elements in a word; 0: the stage is no such sum
-  int a = -1, b = -1;  // the loads' nodes
+  int width = 0;                   // elements in a word; 0: the stage is no such sum
+  int a = -1, b = -1;              // the loads' nodes
+  int shift_a = -1, shift_b = -1;  // of 4 bits: the nodes that say how far they stand up in the byte
 };
 DotOperands dot_operands(const Kernel& kernel, const Stage& stage);
 

@@ -4,7 +4,8 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "kernel/nodes.h"
+#include "kernel/analysis.h"
+#include "kernel/rewrites.h"
 
 namespace rooftune::kernel {
 
@@ -41,7 +42,7 @@ class Inliner {
  public:
   Inliner(Kernel& kernel, int max_operations) : kernel_(kernel), max_operations_(max_operations) {}
 
-  void run() {
+  void run() const {
     for (size_t s = 0; s < kernel_.stages.size(); s++) {
       if (is_plain_map(s) && is_worth_it(s)) {
         for (size_t reader = s + 1; reader < kernel_.stages.size(); reader++)
@@ -51,7 +52,6 @@ class Inliner {
     eliminate_dead_stages(kernel_);
   }
 
- private:
   bool is_plain_map(size_t s) const {
     const Stage& stage = kernel_.stages[s];
     const Buffer& buffer = kernel_.buffers[static_cast<size_t>(stage.buffer)];
@@ -115,6 +115,7 @@ class Inliner {
     keep_needed(reader, unrounded(reader.nodes, renumbered.back()));
   }
 
+ private:
   /// A value that was widened only to be rounded back is that value.
   static int unrounded(const std::vector<ExprNode>& nodes, int n) {
     const ExprNode& rounded = nodes[static_cast<size_t>(n)];
@@ -181,6 +182,15 @@ class Inliner {
 };
 
 }  // namespace
+
+Stage with_constants_inlined(const Kernel& kernel, size_t stage) {
+  Kernel copy = kernel;
+  const Inliner inliner(copy, 0);
+  for (size_t s = stage; s-- > 0;)
+    if (inliner.is_plain_map(s) && reads_only_constants(copy, copy.stages[s]))
+      inliner.inline_into(copy.stages[stage], copy.stages[s]);
+  return copy.stages[stage];
+}
 
 void inline_maps(Kernel& kernel, int max_operations) { Inliner(kernel, max_operations).run(); }
 

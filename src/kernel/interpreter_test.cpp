@@ -304,6 +304,7 @@ TEST(Interpreter, IntegersWrapAndDivideAsSpecified) {
   EXPECT_EQ(values(op(Op::mod)), (std::vector<int32_t>{1, 1, -1, -1, 0, 0}));
   EXPECT_EQ(values(op(Op::add))[4], INT32_MIN);
   EXPECT_EQ(values(op(Op::shift_left)), (std::vector<int32_t>{28, -28, 0, 0, -2, 5}));
+  EXPECT_EQ(values(op(Op::shift_right)), (std::vector<int32_t>{1, -2, 0, 0, INT32_MAX / 2, 5}));
   EXPECT_EQ(values(op(Op::min)), (std::vector<int32_t>{2, -7, -2, -7, 1, 0}));
 }
 

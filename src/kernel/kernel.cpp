@@ -10,16 +10,17 @@
 namespace rooftune::kernel {
 
 const OpInfo& info(Op op) {
-  static constexpr std::array<OpInfo, 35> kTable = {{
+  static constexpr std::array<OpInfo, 36> kTable = {{
       {"constant", 0, 0}, {"load", 0, 0},        {"index", 0, 0},      {"add", 2, 1},         {"sub", 2, 1},
       {"mul", 2, 1},      {"div", 2, 8},         {"min", 2, 1},        {"max", 2, 1},         {"pow", 2, 8},
       {"mod", 2, 8},      {"neg", 1, 1},         {"abs", 1, 1},        {"sqrt", 1, 8},        {"exp", 1, 8},
       {"log", 1, 8},      {"tanh", 1, 8},        {"erf", 1, 8},        {"sin", 1, 8},         {"cos", 1, 8},
       {"floor", 1, 1},    {"ceil", 1, 1},        {"round", 1, 1},      {"eq", 2, 1},          {"lt", 2, 1},
       {"le", 2, 1},       {"logical_and", 2, 0}, {"logical_or", 2, 0}, {"logical_not", 1, 0}, {"select", 3, 1},
-      {"cast", 1, 0},     {"bitcast", 1, 0},     {"bit_and", 2, 1},    {"shift_left", 2, 1},  {"fma", 3, 2},
+      {"cast", 1, 0},     {"bitcast", 1, 0},     {"bit_and", 2, 1},    {"shift_left", 2, 1},  {"shift_right", 2, 1},
+      {"fma", 3, 2},
   }};
-  static_assert(static_cast<size_t>(Op::fma) == 34);
+  static_assert(static_cast<size_t>(Op::fma) == 35);
   return kTable[static_cast<size_t>(op)];
 }
 

@@ -32,7 +32,7 @@ enum class Op : uint8_t {
   eq, lt, le, logical_and, logical_or, logical_not, select,          // comparisons give boolean
   cast,      // to `type`; float → integer truncates
   bitcast,   // f32 ↔ i32
-  bit_and, shift_left,                             // on i32; with bitcast, what polynomial exp and log are made of
+  bit_and, shift_left, shift_right,                // on integers, shift_right by sign; polynomial exp and log, 4-bit numbers
   fma,       // a · b + c in one rounding
 };
 // clang-format on

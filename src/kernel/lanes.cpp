@@ -142,6 +142,11 @@ void binary(Op op, const T* a, const T* b, T* out, int count, bool wide) {
       case Op::shift_left:
         return zip(a, b, out, count,
                    [](T x, T y) { return y < 0 || y > 63 ? T{0} : static_cast<T>(static_cast<A>(x) << y); });
+      case Op::shift_right:
+        return zip(a, b, out, count, [wide](T x, T y) {
+          if (y < 0 || y > 63) return T{0};
+          return wide ? static_cast<T>(static_cast<A>(x) >> y) : static_cast<T>(x >> y);
+        });
       case Op::logical_and: return zip(a, b, out, count, [](T x, T y) { return T{x != 0 && y != 0}; });
       case Op::logical_or: return zip(a, b, out, count, [](T x, T y) { return T{x != 0 || y != 0}; });
       default: break;

@@ -4,6 +4,7 @@
 namespace rooftune::kernel {
 
 void normalise(Kernel& kernel, const Machine& machine) {
+  multiply_weights_in_words(kernel);
   take_out_zero_points(kernel, machine.tiles);
   divide_after_sums(kernel);
   inline_maps(kernel);

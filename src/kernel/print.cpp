@@ -21,6 +21,7 @@ Infix infix(Op op) {
     case Op::add: return {" + ", 4};
     case Op::sub: return {" - ", 4};
     case Op::shift_left: return {" << ", 3};
+    case Op::shift_right: return {" >> ", 3};
     case Op::eq: return {" == ", 2};
     case Op::lt: return {" < ", 2};
     case Op::le: return {" <= ", 2};

@@ -34,6 +34,15 @@ void divide_after_sums(Kernel& kernel);
 /// zero_points.cpp
 void take_out_zero_points(Kernel& kernel, bool any_signs = false);
 
+/// Σ x · (w − z) · s, w being constants of 4 or 8 bits and z and s constants for a block of what is summed or for all of it,
+/// becomes dot products in words of the weights as they are stored, which so are read in as few bytes as they have; x is
+/// rounded to integers of two (where it has many rows) or three `bytes` in each block. False where there is no such sum.
+/// weight_words.cpp
+bool multiply_weights_in_words(Kernel& kernel, int bytes = 3);
+
+/// The stage with all maps of constants alone that it reads, and of what those read, written into it. inline.cpp
+Stage with_constants_inlined(const Kernel& kernel, size_t stage);
+
 /// In kernels of several contractions: reductions over axes of one element (the window of a pointwise convolution) lose them,
 /// so that it shows what reads what where it is. drop_axes.cpp
 void drop_unit_reductions(Kernel& kernel);

@@ -36,6 +36,14 @@ std::vector<Sketch::Group> Sketch::find_groups() {
   const size_t n = kernel_.stages.size();
   std::vector<int> root(n, -1);
   std::vector<bool> forced(n, false);
+  for (size_t s = 0; s < n; ++s) {  // what goes into words of blocks is computed before, once
+    const int total = adds_words_of(static_cast<int>(s));
+    if (total < 0) continue;
+    for (const Stage* reader : {&kernel_.stages[s], &kernel_.stages[static_cast<size_t>(total)]})
+      for (const auto& node : reader->nodes)
+        if (node.op == Op::load && node.buffer != kernel_.stages[s].buffer)
+          for (int w : writers(kernel_, node.buffer)) forced[static_cast<size_t>(w)] = true;
+  }
   for (;;) {
     std::map<int, Group> groups;
     for (size_t s = n; s-- > 0;) {
@@ -134,6 +142,8 @@ bool Sketch::share_axes(Group& group) const {
 void Sketch::plan_group(const Group& group) {
   if (kernel_.stages[static_cast<size_t>(group.root)].scatters) return plan_scatter(group.root);
   if (const auto chain = rolling_chain(group); !chain.empty()) return plan_rolling(group, chain);
+  for (int s : group.inside)
+    if (adds_words_of(s) >= 0 && plan_words(group, s)) return;
   int reductions = 0;
   int last = -1;
   bool all_shared = true;
@@ -216,16 +226,7 @@ void Sketch::plan_register_tile(const Group& group, int reduction) {
   const auto& root = kernel_.stages[static_cast<size_t>(group.root)];
   const auto& stage = kernel_.stages[static_cast<size_t>(reduction)];
   const Tile tile = choose_tile(reduction, whole(reduction));
-  // Root axis of each axis of the reduction.
-  std::vector<int> root_axis(stage.axes.size(), -1);
-  if (reduction == group.root) {
-    for (size_t a = 0; a < root_axis.size(); ++a) root_axis[a] = static_cast<int>(a);
-  } else {
-    const auto at =
-        static_cast<size_t>(std::find(group.inside.begin(), group.inside.end(), reduction) - group.inside.begin());
-    for (size_t i = 0; i < group.shared.size(); ++i)
-      root_axis[static_cast<size_t>(group.axis_of[at][i])] = group.shared[i];
-  }
+  const std::vector<int> root_axis = root_axes(group, reduction);
   const int64_t panel = tile.vector_step(machine_.lanes);
   struct Outer {
     int axis;
@@ -334,25 +335,7 @@ void Sketch::plan_register_tile(const Group& group, int reduction) {
     return mark_parallel(group.root, parallel_loops.value_or(outer_loops));
   }
   // The maps around it walk the same tile.
-  auto tile_loops = [&](const std::vector<int>& axis_of_reduction, const Stage& of) {
-    std::vector<Loop> loops;
-    for (const auto& rows : tile.rows)
-      for (const Loop& loop : row_loops(tile, rows, axis_of_reduction[static_cast<size_t>(rows.first)]))
-        loops.push_back(loop);
-    for (int a = 0; a < of.spatial; ++a) {
-      bool covered = false;
-      for (int r = 0; r < stage.spatial; ++r) covered = covered || axis_of_reduction[static_cast<size_t>(r)] == a;
-      if (!covered && of.axes[static_cast<size_t>(a)].extent > 1) loops.push_back({a, 1, LoopKind::serial});
-    }
-    if (tile.vector_axis >= 0) {
-      const int a = axis_of_reduction[static_cast<size_t>(tile.vector_axis)];
-      if (tile.vectors > 1 && extent_of(tile.vector_axis) > machine_.lanes)
-        loops.push_back({a, machine_.lanes, LoopKind::unrolled});
-      loops.push_back({a, 1, LoopKind::vector});
-    }
-    return loops;
-  };
-  const auto last = tile_loops(root_axis, root);
+  const auto last = tile_loops(root, stage, tile, root_axis);
   root_plan.loops.insert(root_plan.loops.end(), last.begin(), last.end());
   mark_parallel(group.root, outer_loops);
   for (size_t i = 0; i < group.inside.size(); ++i) {
@@ -369,11 +352,45 @@ void Sketch::plan_register_tile(const Group& group, int reduction) {
         for (size_t k = 0; k < group.shared.size(); ++k)
           if (group.shared[k] == root_axis[static_cast<size_t>(a)])
             axis_of_reduction[static_cast<size_t>(a)] = group.axis_of[i][k];
-      plan.loops = tile_loops(axis_of_reduction, kernel_.stages[static_cast<size_t>(s)]);
+      plan.loops = tile_loops(kernel_.stages[static_cast<size_t>(s)], stage, tile, axis_of_reduction);
       if (tile.vector_axis >= 0) own.vector_axis = axis_of_reduction[static_cast<size_t>(tile.vector_axis)];
     }
     temporary_layout(s, own);
   }
+}
+
+/// The root's axis for each axis of a reduction of its group; -1: none.
+std::vector<int> Sketch::root_axes(const Group& group, int reduction) const {
+  std::vector<int> result(kernel_.stages[static_cast<size_t>(reduction)].axes.size(), -1);
+  if (reduction == group.root) {
+    for (size_t a = 0; a < result.size(); ++a) result[a] = static_cast<int>(a);
+    return result;
+  }
+  const auto at =
+      static_cast<size_t>(std::find(group.inside.begin(), group.inside.end(), reduction) - group.inside.begin());
+  for (size_t i = 0; i < group.shared.size(); ++i) result[static_cast<size_t>(group.axis_of[at][i])] = group.shared[i];
+  return result;
+}
+
+/// The loops by which a map walks the tile of the reduction around which it is.
+std::vector<Loop> Sketch::tile_loops(const Stage& of, const Stage& reduction, const Tile& tile,
+                                     const std::vector<int>& axis_of_reduction) const {
+  std::vector<Loop> loops;
+  for (const auto& rows : tile.rows)
+    for (const Loop& loop : row_loops(tile, rows, axis_of_reduction[static_cast<size_t>(rows.first)]))
+      loops.push_back(loop);
+  for (int a = 0; a < of.spatial; ++a) {
+    bool covered = false;
+    for (int r = 0; r < reduction.spatial; ++r) covered = covered || axis_of_reduction[static_cast<size_t>(r)] == a;
+    if (!covered && of.axes[static_cast<size_t>(a)].extent > 1) loops.push_back({a, 1, LoopKind::serial});
+  }
+  if (tile.vector_axis >= 0) {
+    const int a = axis_of_reduction[static_cast<size_t>(tile.vector_axis)];
+    if (tile.vectors > 1 && reduction.axes[static_cast<size_t>(tile.vector_axis)].extent > machine_.lanes)
+      loops.push_back({a, machine_.lanes, LoopKind::unrolled});
+    loops.push_back({a, 1, LoopKind::vector});
+  }
+  return loops;
 }
 
 /// Whether an operand is the same for all lanes of a vector.

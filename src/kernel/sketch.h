@@ -8,6 +8,7 @@
 //    Sums of products of bytes (or bf16) go by words: vectors along an axis of the packed operand, words along a
 //    reduction axis that lies together in the other one; where the machine has products of tiles, and the operands lie as
 //    these need them, by tiles (sketch_tiles.cpp).
+//    Products with weights of 4 or 8 bits go by words within blocks, each of which is scaled (sketch_words.cpp).
 //    A depthwise window between two contractions walks rows, of which few exist at a time (sketch_rolling.cpp).
 // 3. Constants are packed in the order in which the nest reads them.
 #pragma once
@@ -66,6 +67,11 @@ class Sketch {
   void plan_in_blocks(const Group& group, int reduction, int64_t depth);
   void plan_strip(const Group& group);
   void plan_scatter(int stage);
+  int adds_words_of(int stage) const;
+  bool plan_words(const Group& group, int words);
+  std::vector<Loop> tile_loops(const Stage& of, const Stage& reduction, const Tile& tile,
+                               const std::vector<int>& axis_of_reduction) const;
+  std::vector<int> root_axes(const Group& group, int reduction) const;
   std::vector<int> rolling_chain(const Group& group) const;
   void plan_rolling(const Group& group, const std::vector<int>& chain);
   Tile choose_tile(int stage, const std::vector<int64_t>& extent);

@@ -171,6 +171,7 @@ class Verifier {
             "turns f32 into i32 or back");
       case Op::bit_and:
       case Op::shift_left:
+      case Op::shift_right:
       case Op::mod:
         return want(ir::is_integer(n.type) && type(n.a) == n.type && type(n.b) == n.type, "takes integers of its type");
       case Op::sqrt:

@@ -1,6 +1,6 @@
 // Quantised operators of com.microsoft, as onnxruntime's quantiser writes them: element-wise ones become
 // DequantizeLinear, the operator, QuantizeLinear (which fuse into one kernel); products stay sums of integers; weights
-// of fewer bits are unpacked by operators that constant folding runs once.
+// of fewer bits become the 4-bit numbers of ai.onnx by operators that constant folding runs once.
 #include "ops/common.h"
 #include "ops/contrib.h"
 #include "ops/families.h"
@@ -192,6 +192,26 @@ void write_matmul_nbits(FunctionBuilder& ctx) {
   const DType dtype = ctx.dtype(ctx.input(0));
   if (ctx.dtype(ctx.input(1)) != DType::u8) ctx.fail("B must hold bytes (u8)");
   const bool grouped = ctx.has_input(4);
+  const bool whole_zeros = !ctx.has_input(3) || ctx.dtype(ctx.input(3)) == DType::u8;
+  if (!grouped && whole_zeros) {  // as ai.onnx has it: the weights stay as narrow as they are
+    const auto narrow = [&](Value numbers) {
+      return bits == 8 ? numbers : ctx.add_since(21, "Cast", {numbers}, {{"to", static_cast<int64_t>(DType::u4)}});
+    };
+    // In whole blocks they lie as ai.onnx has them already.
+    Value weights = bits == 4 ? ctx.nibbles(ctx.input(1), {n, k}) : ir::kNone;
+    if (weights == ir::kNone) {
+      const Value numbers = ctx.reshape(unpacked(ctx, ctx.reshape(ctx.input(1), {n, -1}), bits, DType::u8), {n, -1});
+      weights = narrow(ctx.slice(numbers, 1, 0, k));
+    }
+    const Value zeros =
+        ctx.has_input(3)
+            ? ctx.slice(unpacked(ctx, ctx.reshape(ctx.input(3), {n, -1}), bits, DType::u8), 1, 0, blocks)
+            : ctx.add("Expand", {ctx.scalar(DType::u8, static_cast<double>(1 << (bits - 1))), ctx.ints({n, blocks})});
+    const Value matrix = ctx.add_since(
+        21, "DequantizeLinear", {weights, ctx.reshape(ctx.cast(ctx.input(2), dtype), {n, blocks}), narrow(zeros)},
+        {{"axis", int64_t{1}}, {"block_size", block}});
+    return add_bias(ctx, ctx.add("MatMul", {ctx.input(0), ctx.transpose(matrix, {1, 0})}), ctx.input(5));
+  }
   // [n, blocks, block] beside scales [n, blocks, 1]; with a group for each k [n, blocks · block] beside as many scales.
   const std::vector<int64_t> shape = grouped ? std::vector<int64_t>{n, -1} : std::vector<int64_t>{n, blocks, -1};
   const auto spread = [&](Value per_block) {

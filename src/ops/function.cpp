@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ops/cells.h"
 #include "ops/common.h"
 
 namespace rooftune::ops {
@@ -115,6 +116,13 @@ FunctionBuilder::Value FunctionBuilder::scalar(DType dtype, double value) {
 FunctionBuilder::Value FunctionBuilder::ints(const std::vector<int64_t>& values) {
   return graph_.add_constant(fmt::format("{}/ints", node().name),
                              Tensor::of<int64_t>(DType::i64, {static_cast<int64_t>(values.size())}, values));
+}
+
+FunctionBuilder::Value FunctionBuilder::nibbles(Value bytes, const std::vector<int64_t>& shape) {
+  const Tensor* constant = graph_.constant(bytes);
+  if (constant == nullptr || constant->dtype() != DType::u8 || product(shape) != 2 * constant->size()) return ir::kNone;
+  return graph_.add_constant(graph_.value(bytes).name,
+                             Tensor(DType::u4, shape, constant->storage(), constant->offset()));
 }
 
 FunctionBuilder::Value FunctionBuilder::cast(Value x, DType to) {

@@ -67,6 +67,9 @@ class FunctionBuilder {
   // --- constants
   Value scalar(DType dtype, double value);  // of rank 0
   Value ints(const std::vector<int64_t>& values);
+  /// The bytes of a constant as numbers of 4 bits, two in a byte, of this shape; ir::kNone where `bytes` is no constant or
+  /// holds another number of them. Nothing is copied.
+  Value nibbles(Value bytes, const std::vector<int64_t>& shape);
 
   // --- phrases
   Value cast(Value x, DType dtype);  // x itself where it has that type

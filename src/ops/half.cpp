@@ -47,6 +47,17 @@ void round_value(Stage& stage, DType dtype) {
 
 }  // namespace
 
+Held held_as(DType dtype, std::vector<int64_t> shape) {
+  if (dtype != DType::u4 && dtype != DType::i4) return {dtype, std::move(shape)};
+  if (!shape.empty() && shape.back() % 2 == 0) {
+    shape.back() /= 2;
+    return {DType::u8, std::move(shape)};
+  }
+  int64_t count = 1;
+  for (int64_t d : shape) count *= d;
+  return {DType::u8, {(count + 1) / 2}};
+}
+
 LoweredNode lower_node(const Graph& graph, const Node& node, Kernel& kernel, const std::vector<int>& inputs) {
   const size_t buffers = kernel.buffers.size(), stages = kernel.stages.size();
   std::map<int, int> stand_in, source;

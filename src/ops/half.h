@@ -1,5 +1,6 @@
-// 16-bit floats in kernels. They are a way to store numbers, not to compute with them: a lowering sees f16 and bf16 operands
-// as f32, what it loads is widened on the way, and what stays inside a kernel stays f32. So no lowering knows of them.
+// Narrow numbers in kernels. 16-bit floats are a way to store numbers, not to compute with them: a lowering sees f16 and
+// bf16 operands as f32, what it loads is widened on the way, and what stays inside a kernel stays f32. So no lowering knows
+// of them. Of integers of 4 bits kernels see the bytes that hold them.
 #pragma once
 #include <string>
 #include <vector>
@@ -10,6 +11,14 @@ namespace rooftune::ops {
 
 /// The type in which kernels compute with elements of `dtype`.
 inline DType computed_in(DType dtype) { return is_half(dtype) ? DType::f32 : dtype; }
+
+/// How kernels read a tensor of static shape: as it is, or numbers of 4 bits as bytes of two (of the last dim, or of all
+/// elements in a row where that is odd).
+struct Held {
+  DType dtype;
+  std::vector<int64_t> shape;
+};
+Held held_as(DType dtype, std::vector<int64_t> shape);
 
 struct LoweredNode {
   std::vector<int> outputs;  // buffers; of what the graph holds in 16 bits: f32

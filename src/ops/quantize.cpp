@@ -5,7 +5,7 @@
 
 #include "ops/dispatch.h"
 #include "ops/families.h"
-#include "ops/lowering.h"
+#include "ops/stages.h"
 
 namespace rooftune::ops {
 namespace {
@@ -245,6 +245,35 @@ int load_scale(LowerContext& ctx, StageBuilder& s, int input, const Scales& scal
   return s.load(ctx.input(input), scale_indices(ctx, scales, at));
 }
 
+/// The element at `at` of an input of integers.
+int load_integer(LowerContext& ctx, StageBuilder& s, int input, std::vector<Index> at,
+                 const std::vector<int64_t>& extents) {
+  const DType dtype = ctx.dtype(input);
+  if (ir::bit_width(dtype) != 4) return s.load(ctx.input(input), at);
+  const std::vector<int64_t> shape = ctx.shape(input);
+  if (shape.empty() || shape.back() % 2 != 0) at = {linear_index(at, shape)};
+  const auto ranges = ranges_of(extents);
+  const Index last = at.empty() ? Index(0) : at.back();
+  at.back() = floordiv(last, 2, ranges);
+  const auto byte = [&](double number) { return s.constant(number, DType::u8); };
+  const int shift = s.index(mod(last, 2, ranges) * 4, DType::u8);
+  const int bits =
+      s.node(Op::bit_and, DType::u8, s.node(Op::shift_right, DType::u8, s.load(ctx.input(input), at), shift), byte(15));
+  if (dtype == DType::u4) return bits;
+  const int up = s.constant(28, DType::i32);
+  return s.node(Op::shift_right, DType::i32, s.node(Op::shift_left, DType::i32, s.cast(bits, DType::i32), up), up);
+}
+
+/// The number that all zero points are, where they are known.
+std::optional<double> only_zero_point(const LowerContext& ctx) {
+  if (!ctx.has_input(2)) return 0;
+  const Tensor* zero = ctx.constant(2);
+  if (zero == nullptr || zero->size() == 0) return std::nullopt;
+  for (int64_t i = 1; i < zero->size(); ++i)
+    if (zero->as_int(i) != zero->as_int(0)) return std::nullopt;
+  return zero->as_double(0);
+}
+
 /// Whether there are zero points, and not just zeros.
 bool has_zero_point(const LowerContext& ctx) {
   if (!ctx.has_input(2)) return false;
@@ -280,13 +309,17 @@ void lower_quantize(LowerContext& ctx) {
 }
 
 void lower_dequantize(LowerContext& ctx) {
-  if (!can_lower(ctx, set_of({DType::f32, DType::u8, DType::i8, DType::i32}))) return;
+  if (!can_lower(ctx, set_of({DType::f32, DType::u8, DType::i8, DType::i32, DType::u4, DType::i4}))) return;
   const std::vector<int64_t> shape = ctx.shape(0);
   const Scales scales = scales_of(ctx.node(), shape, ctx.shape(1));
   StageBuilder s(ctx.kernel(), stage_name(ctx.kernel(), "dequantize"), axes_of(shape));
   const std::vector<Index> at = axis_indices(static_cast<int>(shape.size()));
-  int value = s.cast(s.load(ctx.input(0), at), DType::f32);
-  if (has_zero_point(ctx)) value = s.sub(value, s.cast(load_scale(ctx, s, 2, scales, at), DType::f32));
+  int value = s.cast(load_integer(ctx, s, 0, at, shape), DType::f32);
+  // Few weights of 4 bits have zero points of their own: a literal is read nowhere.
+  const auto zero = ir::bit_width(ctx.dtype(0)) == 4 ? only_zero_point(ctx) : std::nullopt;
+  if (zero && *zero != 0) value = s.sub(value, s.constant(*zero));
+  else if (!zero && has_zero_point(ctx))
+    value = s.sub(value, s.cast(load_integer(ctx, s, 2, scale_indices(ctx, scales, at), shape), DType::f32));
   ctx.set_output(0, s.finish(s.mul(value, load_scale(ctx, s, 1, scales, at))));
 }
 

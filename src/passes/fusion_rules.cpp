@@ -250,14 +250,23 @@ void group_moves(Grouping& g) {
 
 }  // namespace
 
-/// What is dequantised only for this group is read as it is: a quarter of the bytes.
+/// What is dequantised only for this group is read as it is: a quarter or an eighth of the bytes. Weights may be transposed
+/// on the way.
 void absorb_dequantize(Grouping& g, int group) {
   for (NodeId member : std::vector<NodeId>(g.members(group)))
     for (ValueId input : g.node(member).inputs) {
-      const NodeId id = g.producer(input);
-      if (id != kNone && g.is_free(id) && g.no_kernel(id).empty() && is_op(g.node(id), "DequantizeLinear") &&
-          g.feeds_only(id, group))
-        g.join(group, {id});
+      NodeId id = g.producer(input);
+      if (id == kNone || !g.feeds_only(id, group)) continue;
+      std::vector<NodeId> chain;
+      while (is_bijection(g, id) && g.one_consumer(g.node(id).inputs[0])) {
+        chain.push_back(id);
+        id = g.producer(g.node(id).inputs[0]);
+      }
+      if (id == kNone || !g.is_free(id) || !g.no_kernel(id).empty() || !is_op(g.node(id), "DequantizeLinear") ||
+          (!chain.empty() && !g.graph().constant(g.node(id).inputs[0])))
+        continue;
+      chain.push_back(id);
+      g.join(group, chain);
     }
 }
 

@@ -10,7 +10,8 @@ namespace {
 std::string why_no_buffer(const ir::Value& value) {
   if (!value.type.is_tensor()) return fmt::format("'{}' is not a tensor", value.name);
   if (!value.type.is_static()) return fmt::format("'{}' has no static shape ({})", value.name, value.type.to_string());
-  const auto dtype = value.type.dtype();
+  auto dtype = value.type.dtype();
+  if (value.constant) dtype = ops::held_as(dtype, {}).dtype;
   if (dtype == ir::DType::string || ir::bit_width(dtype) < 8) {
     if (dtype != ir::DType::boolean) return fmt::format("'{}' is of type {}", value.name, ir::name(dtype));
   }
@@ -61,9 +62,9 @@ std::optional<LoweredGroup> lower_group(const ir::Graph& graph, const ir::Group&
   for (ir::ValueId v : group.inputs) {
     const auto& value = graph.value(v);
     if (why = why_no_buffer(value); !why.empty()) return std::nullopt;
-    const auto shape = ir::static_values(value.type.shape());
-    const int buffer = kernel.add_buffer(value.name, value.type.dtype(), shape,
-                                         value.constant ? kernel::Role::constant : kernel::Role::input);
+    const auto [dtype, shape] = ops::held_as(value.type.dtype(), ir::static_values(value.type.shape()));
+    const int buffer =
+        kernel.add_buffer(value.name, dtype, shape, value.constant ? kernel::Role::constant : kernel::Role::input);
     if (!value.constant) kernel.buffers[static_cast<size_t>(buffer)].layout = layout_of(v, shape);
     buffer_of[v] = buffer;
     result.values.push_back(v);

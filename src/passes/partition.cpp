@@ -44,10 +44,10 @@ std::string add_buffer(const Graph& graph, ValueId value, kernel::Kernel& kernel
   const Type& type = graph.type(value);
   if (!type.is_static())
     return fmt::format("'{}' has the type {}, which is not static", graph.value(value).name, type.to_string());
-  if (!computes(type.dtype()))
+  const auto held = ops::held_as(type.dtype(), ir::static_values(type.shape()));
+  if (!computes(type.dtype()) && (!computes(held.dtype) || !graph.constant(value)))
     return fmt::format("'{}' has elements of type {}", graph.value(value).name, ir::name(type.dtype()));
-  buffer =
-      kernel.add_buffer(graph.value(value).name, type.dtype(), ir::static_values(type.shape()), kernel::Role::input);
+  buffer = kernel.add_buffer(graph.value(value).name, held.dtype, held.shape, kernel::Role::input);
   return "";
 }
 

@@ -7,10 +7,10 @@ namespace rooftune::passes {
 #define ROOFTUNE_PASSES(pass)                                                                                         \
   pass(dead_code) pass(constant_fold) pass(inline_if) pass(expand_operators) pass(remove_noops) pass(simplify_shapes) \
       pass(simplify_arithmetic) pass(common_subexpression) pass(fold_batch_norm) pass(fold_pad) pass(sink_dequantize) \
-          pass(integer_contractions) pass(canonicalise_matmul) pass(recognise_norm) pass(recognise_softmax)           \
-              pass(recognise_gelu) pass(recognise_activation) pass(attention_scale) pass(cancel_reshapes)             \
-                  pass(constant_fold) pass(remove_noops) pass(simplify_shapes) pass(common_subexpression)             \
-                      pass(unshare_expand) pass(unshare_dequantize) pass(dead_code)
+          pass(integer_contractions) pass(narrow_weights) pass(canonicalise_matmul) pass(recognise_norm)              \
+              pass(recognise_softmax) pass(recognise_gelu) pass(recognise_activation) pass(attention_scale)           \
+                  pass(cancel_reshapes) pass(constant_fold) pass(remove_noops) pass(simplify_shapes)                  \
+                      pass(common_subexpression) pass(unshare_expand) pass(unshare_dequantize) pass(dead_code)
 
 #define ROOFTUNE_DECLARE(name) bool name(ir::Graph& graph, PassContext& context);
 #define ROOFTUNE_LIST(name) Pass{#name, name},

@@ -79,7 +79,7 @@ bool unshare_dequantize(Graph& graph, PassContext&) {
   bool changed = false;
   for (NodeId id : std::vector<NodeId>(graph.order())) {
     const Node& node = graph.node(id);
-    if (!is_op(node, "DequantizeLinear") || graph.constant(node.inputs[0])) continue;
+    if (!is_op(node, "DequantizeLinear")) continue;
     const ValueId output = node.outputs[0];
     std::vector<NodeId> readers = graph.consumers(output);
     std::sort(readers.begin(), readers.end());

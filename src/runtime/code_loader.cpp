@@ -92,12 +92,10 @@ std::string loader_error() {
 
 }  // namespace
 
-void check_target(const std::string& target) {
+std::string why_not_here(const std::string& target) {
   const size_t dash = target.find('-');
   const std::string architecture = target.substr(0, dash);
-  if (architecture != kArchitecture)
-    throw EnvironmentError("this code is for '{}', this machine is {}: compile the model again here", target,
-                           kArchitecture);
+  if (architecture != kArchitecture) return fmt::format("code is for '{}', this machine is {}", target, kArchitecture);
   std::string missing;
   for (size_t at = dash; at != std::string::npos && at < target.size();) {
     const size_t next = target.find('+', at + 1);
@@ -106,9 +104,12 @@ void check_target(const std::string& target) {
       missing += (missing.empty() ? "" : ", ") + feature;
     at = next;
   }
-  if (!missing.empty())
-    throw EnvironmentError("this code is for '{}', this processor lacks {}: compile the model again here", target,
-                           missing);
+  return missing.empty() ? "" : fmt::format("code is for '{}', this processor lacks {}", target, missing);
+}
+
+void check_target(const std::string& target) {
+  if (const auto why = why_not_here(target); !why.empty())
+    throw EnvironmentError("this {}: compile the model again here", why);
 }
 
 LoadedCode::LoadedCode(const codegen::CodeObject& object, CodeStore store) {

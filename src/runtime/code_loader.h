@@ -7,6 +7,9 @@
 
 namespace rooftune::runtime {
 
+/// Why this processor cannot run code for `target`: the features of it ("x86_64-avx512", "x86_64-avx2+avx512vnni", …) that
+/// it lacks, or that the target is no kind of this machine's code. Empty where it can.
+std::string why_not_here(const std::string& target);
 /// EnvironmentError naming the features of `target` ("x86_64-avx512", "x86_64-avx2+avx512vnni", …) that this processor
 /// lacks, or where the target is no kind of this machine's code.
 void check_target(const std::string& target);

@@ -147,9 +147,18 @@ class Executable {
 /// Writes the package atomically (a temporary beside it, then rename): an uncompressed tar of graph.json, program.json,
 /// code_<n>.so, weights.safetensors, manifest.json (versions, SHA-256 of the members). Reading maps it.
 void save(const Program& program, const std::string& path);
+/// Several programs of one model for several processors, best first: load() takes the first that can run. What they hold
+/// alike is stored once. Those after the first lie in variants/<target>/.
+void save(const std::vector<const Program*>& variants, const std::string& path);
+/// "x86_64-avx512": the level that a program's code is for, without what it uses beyond; "any" where it has no code.
+std::string level_of(const Program& program);
+/// Why this processor cannot run the program's code; empty where it can.
+std::string why_not_here(const Program& program);
 /// InputError naming the file and what is wrong with it where it is cut off, damaged, foreign or of another format. The
 /// hashes of all members but the weights are always checked; those of the weights where asked for, since that reads
-/// every byte of them, which loading otherwise leaves to the first run.
+/// every byte of them, which loading otherwise leaves to the first run. Of a package with several programs that for the level
+/// that the environment variable ROOFTUNE_VARIANT names, else the first that can run here; EnvironmentError saying of each
+/// why it cannot where none can.
 Program load(const std::string& path, bool check_weights = false);
 
 }  // namespace rooftune::runtime

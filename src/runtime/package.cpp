@@ -1,5 +1,8 @@
 // Saving a program as a package and loading it again.
+#include <cstdlib>
 #include <cstring>
+#include <functional>
+#include <optional>
 #include <set>
 
 #include "base/error.h"
@@ -8,6 +11,7 @@
 #include "base/version.h"
 #include "ir/json.h"
 #include "ir/safetensors.h"
+#include "runtime/code_loader.h"
 #include "runtime/executable.h"
 #include "runtime/executable_impl.h"
 #include "runtime/package_plugins.h"
@@ -18,8 +22,9 @@
 namespace rooftune::runtime {
 namespace {
 
-constexpr int kFormat = 2;
+constexpr int kFormat = 3;
 constexpr const char* kWeights = "weights.safetensors";
+constexpr const char* kVariant = "ROOFTUNE_VARIANT";
 
 std::string code_name(size_t i) { return fmt::format("code_{}.so", i); }
 
@@ -48,7 +53,7 @@ std::string unescape(const std::string& text) {
 }
 
 bool same_memory(const ir::Tensor& a, const ir::Tensor& b) {
-  return a.storage() == b.storage() && a.offset() == b.offset() && a.bytes() == b.bytes() && a.dtype() == b.dtype();
+  return a.storage() == b.storage() && a.offset() == b.offset() && a.bytes() == b.bytes();
 }
 
 /// Whether the slot's constant is this one, packed as its layout says.
@@ -66,6 +71,7 @@ bool is_packed(const Slot& slot, const ir::Tensor& original) {
 struct Weights {
   struct From {
     size_t slot;
+    ir::DType dtype;
     std::vector<int64_t> shape;
   };
   std::map<std::string, ir::Tensor> tensors;
@@ -103,7 +109,7 @@ Weights choose_weights(const Program& program) {
     const auto value = program.graph->find_value(slot.name);
     const ir::Tensor* original = value ? program.graph->constant(*value) : nullptr;
     if (original && is_packed(slot, *original))
-      w.unpacked_from.try_emplace(table.key_of.at(original), Weights::From{s, original->shape()});
+      w.unpacked_from.try_emplace(table.key_of.at(original), Weights::From{s, original->dtype(), original->shape()});
   }
   // A constant that is also used as it is stays; one that is only used packed goes.
   std::set<std::string> used(w.of_slot.begin(), w.of_slot.end());
@@ -114,6 +120,37 @@ Weights choose_weights(const Program& program) {
   }
   return w;
 }
+
+/// The tensors of several programs, each stored once.
+class SharedTensors {
+ public:
+  /// The name under which a tensor is stored: that of an equal one of an earlier program, else `name`.
+  std::string add(const std::string& name, const ir::Tensor& tensor, bool first) {
+    std::optional<uint64_t> hash;
+    for (auto& [other, stored] : all_) {
+      if (first) break;  // they are different ones
+      if (stored.tensor.dtype() != tensor.dtype() || stored.tensor.shape() != tensor.shape()) continue;
+      if (same_memory(stored.tensor, tensor)) return other;
+      if (!stored.hash) stored.hash = ir::content_hash(ir::for_reading_once(stored.tensor));
+      if (!hash) hash = ir::content_hash(ir::for_reading_once(tensor));
+      if (hash == stored.hash) return other;
+    }
+    all_.emplace(name, Stored{tensor, hash});
+    return name;
+  }
+  std::map<std::string, ir::Tensor> tensors() const {
+    std::map<std::string, ir::Tensor> result;
+    for (const auto& [name, stored] : all_) result.emplace(name, stored.tensor);
+    return result;
+  }
+
+ private:
+  struct Stored {
+    ir::Tensor tensor;
+    std::optional<uint64_t> hash;
+  };
+  std::map<std::string, Stored> all_;
+};
 
 /// A package opened: mapped, its manifest checked.
 class Package {
@@ -137,6 +174,34 @@ class Package {
         throw InputError("{}: damaged: '{}' has {} bytes, not what the manifest says", path, name, found->second.bytes);
       hashes_[name] = json_field<std::string>(entry, "sha256", source);
     }
+    if (const auto variants = manifest.find("variants"); variants != manifest.end()) {
+      if (!variants->is_array() || variants->empty()) throw InputError("{}: variants: expected a list", source);
+      for (const Json& entry : *variants)
+        variants_.push_back({json_field<std::string>(entry, "target", source + ": variants"),
+                             json_field<std::vector<std::string>>(entry, "needs", source + ": variants"),
+                             json_field<std::string>(entry, "folder", source + ": variants")});
+    }
+  }
+
+  /// The folder of the program to take: "" of the only one.
+  std::string choose() const {
+    const char* asked = std::getenv(kVariant);
+    std::string names, reasons;
+    for (const Variant& v : variants_) names += (names.empty() ? "" : ", ") + v.target;
+    for (const Variant& v : variants_) {
+      if (asked != nullptr && v.target != asked) continue;
+      std::string why;
+      for (const auto& target : v.needs)
+        if (why.empty()) why = why_not_here(target);
+      if (why.empty()) return v.folder;
+      reasons += fmt::format("{}{}", reasons.empty() ? "" : "; ", why);
+    }
+    if (variants_.empty() && asked == nullptr) return "";
+    if (reasons.empty())
+      throw EnvironmentError("{}: it has no code for {}={}; it has {}", path_, kVariant, asked,
+                             names.empty() ? "one program only" : names);
+    throw EnvironmentError("{}: none of its programs ({}) runs here: {}: compile the model again here", path_, names,
+                           reasons);
   }
 
   std::string_view text(const std::string& name) const {
@@ -152,6 +217,7 @@ class Package {
     return text(name);
   }
   Json json(const std::string& name) const { return parse_json(verified(name), path_ + ": " + name); }
+  bool has(const std::string& name) const { return members_.contains(name); }
   const TarMember& member(const std::string& name) const {
     const auto found = members_.find(name);
     if (found == members_.end()) throw InputError("{}: '{}' is missing", path_, name);
@@ -166,6 +232,12 @@ class Package {
   std::shared_ptr<ir::Storage> file_;
   std::map<std::string, TarMember> members_;
   std::map<std::string, std::string> hashes_;
+  struct Variant {
+    std::string target;
+    std::vector<std::string> needs;  // targets of its code objects
+    std::string folder;
+  };
+  std::vector<Variant> variants_;  // none: there is one program
 };
 
 /// A constant of a package as the program names it.
@@ -195,30 +267,36 @@ ir::Tensor derived_constant(const Json& document, const Json& entry, const std::
   const kernel::Layout layout = kernel::Layout::parse(json_field<std::string>(slot, "layout", place));
   if (ir::byte_size(*dtype, static_cast<size_t>(layout.size())) > packed->second.bytes())
     throw InputError("{}: its packed form is too small", place);
-  return {*dtype, json_field<std::vector<int64_t>>(entry, "shape", place),
+  // Numbers of 4 bits are packed as the bytes that hold them.
+  const auto own = ir::parse_dtype(json_field<std::string>(entry, "dtype", place));
+  if (!own) throw InputError("{}: no such type", place);
+  return {*own, json_field<std::vector<int64_t>>(entry, "shape", place),
           std::make_shared<UnpackedStorage>(packed->second, shape, layout, *dtype)};
 }
 
 }  // namespace
 
-void save(const Program& program, const std::string& path) {
-  RT_CHECK(program.graph != nullptr, "a program without its graph cannot be saved");
-  Weights weights = choose_weights(program);
-  Json program_document = to_json(program, [&](size_t slot) { return weights.of_slot[slot]; });
-  if (Json needed = needed_plugins(program); !needed.empty()) program_document["plugins"] = std::move(needed);
-  if (!weights.unpacked_from.empty()) {
-    program_document["unpacked"] = Json::object();
-    for (const auto& [key, from] : weights.unpacked_from)
-      program_document["unpacked"][escape(key)] = {{"slot", from.slot}, {"shape", from.shape}};
-  }
-  const auto dump = [](const Json& j) { return j.dump(-1, ' ', false, Json::error_handler_t::replace); };
-  const std::string graph_text = dump(ir::to_json(*program.graph)), program_text = dump(program_document);
-  const ir::SafetensorsWriter writer({std::move(weights.tensors), {}});
+std::string level_of(const Program& program) {
+  if (program.code.empty()) return "any";
+  const std::string& target = program.code[0].target;
+  return target.substr(0, target.find('+'));
+}
 
+std::string why_not_here(const Program& program) {
+  for (const auto& code : program.code)
+    if (auto why = why_not_here(code.target); !why.empty()) return why;
+  return "";
+}
+
+void save(const Program& program, const std::string& path) { save(std::vector{&program}, path); }
+
+void save(const std::vector<const Program*>& variants, const std::string& path) {
+  using Content = std::function<void(const TarWriter::Sink&)>;
+  const auto dump = [](const Json& j) { return j.dump(-1, ' ', false, Json::error_handler_t::replace); };
   AtomicFile file(path);
-  Json members = Json::array();
+  Json members = Json::array(), list = Json::array();
   TarWriter tar([&](const void* data, size_t bytes) { file.write(data, bytes); });
-  const auto add = [&](const std::string& name, uint64_t bytes, const auto& content) {
+  const auto add = [&](const std::string& name, uint64_t bytes, const Content& content) {
     Sha256 hash;  // while it is written: weights are read and packed only once
     tar.add(name, bytes, [&](const TarWriter::Sink& sink) {
       content([&](const void* data, size_t size) {
@@ -231,13 +309,40 @@ void save(const Program& program, const std::string& path) {
   const auto add_bytes = [&](const std::string& name, const void* data, size_t bytes) {
     add(name, bytes, [&](const TarWriter::Sink& sink) { sink(data, bytes); });
   };
-  add_bytes("graph.json", graph_text.data(), graph_text.size());
-  add_bytes("program.json", program_text.data(), program_text.size());
-  for (size_t i = 0; i < program.code.size(); ++i)
-    add_bytes(code_name(i), program.code[i].elf.data(), program.code[i].elf.size());
+  SharedTensors tensors;
+  std::map<std::string, ir::Tensor> only;  // of a single program nothing need be compared
+  for (const Program* program : variants) {
+    RT_CHECK(program->graph != nullptr, "a program without its graph cannot be saved");
+    const bool first = program == variants.front();
+    const std::string folder = first ? "" : fmt::format("variants/{}/", level_of(*program));
+    Weights weights = choose_weights(*program);
+    Json document = to_json(*program, [&](size_t slot) { return weights.of_slot[slot]; });
+    if (Json needed = needed_plugins(*program); !needed.empty()) document["plugins"] = std::move(needed);
+    for (const auto& [key, from] : weights.unpacked_from)
+      document["unpacked"][escape(key)] = {{"slot", from.slot}, {"dtype", ir::name(from.dtype)}, {"shape", from.shape}};
+    const std::string graph_text = dump(ir::to_json(*program->graph)), program_text = dump(document);
+    add_bytes(folder + "graph.json", graph_text.data(), graph_text.size());
+    add_bytes(folder + "program.json", program_text.data(), program_text.size());
+    Json needs = Json::array(), stored_as = Json::object();
+    for (size_t i = 0; i < program->code.size(); ++i) {
+      const auto& code = program->code[i];
+      add_bytes(folder + code_name(i), code.elf.data(), code.elf.size());
+      needs.push_back(code.target);
+    }
+    list.push_back({{"target", level_of(*program)}, {"needs", needs}, {"folder", folder}});
+    if (variants.size() == 1) {
+      only = std::move(weights.tensors);
+      continue;
+    }
+    for (const auto& [name, tensor] : weights.tensors) stored_as[name] = tensors.add(folder + name, tensor, first);
+    const std::string names = dump(stored_as);
+    add_bytes(folder + "weights.json", names.data(), names.size());
+  }
+  const ir::SafetensorsWriter writer({variants.size() == 1 ? std::move(only) : tensors.tensors(), {}});
   add(kWeights, writer.size(), [&](const TarWriter::Sink& sink) { writer.write(sink); });
-  const Json manifest{
+  Json manifest{
       {"format", "rooftune"}, {"format_version", kFormat}, {"rooftune_version", version()}, {"members", members}};
+  if (variants.size() > 1) manifest["variants"] = std::move(list);
   tar.add("manifest.json", manifest.dump(1) + "\n");
   tar.finish();
   file.commit();
@@ -249,7 +354,18 @@ Program load(const std::string& path, bool check_weights) {
   const TarMember& weights = package.member(kWeights);
   std::map<std::string, ir::Tensor> tensors =
       ir::read_safetensors(package.file(), weights.offset, weights.bytes, path + ": " + kWeights).tensors;
-  const Json document = package.json("program.json");
+  const std::string folder = package.choose();
+  if (package.has(folder + "weights.json")) {  // what this program calls them
+    std::map<std::string, ir::Tensor> own;
+    const Json names = package.json(folder + "weights.json");
+    for (const auto& [name, stored] : names.items()) {
+      const auto found = stored.is_string() ? tensors.find(stored.get<std::string>()) : tensors.end();
+      if (found == tensors.end()) throw InputError("{}: {}weights.json: '{}' is missing", path, folder, name);
+      own.emplace(name, found->second);
+    }
+    tensors = std::move(own);
+  }
+  const Json document = package.json(folder + "program.json");
   if (document.contains("plugins")) require_plugins(document["plugins"], path);
 
   std::map<std::string, ir::Tensor> constants;
@@ -258,13 +374,14 @@ Program load(const std::string& path, bool check_weights) {
     for (const auto& [name, entry] : document["unpacked"].items())
       constants[unescape(name)] =
           derived_constant(document, entry, tensors, fmt::format("{}: program.json: unpacked '{}'", path, name));
-  auto graph = std::make_shared<ir::Graph>(ir::from_json(package.json("graph.json"), constants, path + ": graph.json"));
+  auto graph =
+      std::make_shared<ir::Graph>(ir::from_json(package.json(folder + "graph.json"), constants, path + ": graph.json"));
   Program program = from_json(
       document, graph,
       [&](const Slot& slot, const std::string& name) { return find_constant(tensors, *graph, slot, name, path); },
       path + ": program.json");
   for (size_t i = 0; i < program.code.size(); ++i) {
-    const std::string_view elf = package.verified(code_name(i));
+    const std::string_view elf = package.verified(folder + code_name(i));
     program.code[i].elf.assign(elf.begin(), elf.end());
   }
   try {

@@ -83,9 +83,11 @@ class Assembler {
     return id;
   }
 
-  /// The slot of a constant packed for a kernel; equal packings share one.
-  int packed_slot(ir::ValueId v, const kernel::Layout& layout, size_t bytes) {
-    const auto& tensor = *work_.graph->constant(v);
+  /// The slot of a constant packed for a kernel, which knows it as `buffer`; equal packings share one.
+  int packed_slot(ir::ValueId v, const kernel::Buffer& buffer, const kernel::Layout& layout, size_t bytes) {
+    ir::Tensor tensor = *work_.graph->constant(v);
+    if (ir::bit_width(tensor.dtype()) < 8 && tensor.storage())  // read as the bytes that hold it
+      tensor = ir::Tensor(buffer.dtype, buffer.shape, tensor.storage(), tensor.offset());
     if (layout.is_row_major(tensor.shape())) return slot_of(v);
     const auto key = std::make_pair(v, layout.to_string());
     const auto found = packed_.find(key);
@@ -143,7 +145,7 @@ class Assembler {
       const ir::ValueId v = b < values.size() ? values[b] : ir::kNone;
       if (v == ir::kNone) step.slots.push_back(-1);
       else if (kernel.buffers[b].role == kernel::Role::constant)
-        step.slots.push_back(packed_slot(v, compiled.layouts[b], compiled.buffer_bytes[b]));
+        step.slots.push_back(packed_slot(v, kernel.buffers[b], compiled.layouts[b], compiled.buffer_bytes[b]));
       else step.slots.push_back(slot_of(v));
     }
     step.parameters = kernel.parameters;

@@ -490,9 +490,13 @@ size_t weight_bytes(const Workload& workload) {
 }
 
 Choice first_choice(const Task& task, const kernel::Machine& machine) {
+  // What rounds much more coarsely is for tuning to try: this is also what is left where a program was found not to be right.
+  constexpr double kCoarse = 10;
   size_t best = 0;
   for (size_t v = 1; v < task.variants.size(); ++v)
-    if (rough_seconds(task.variants[v].kernel, machine) < rough_seconds(task.variants[best].kernel, machine)) best = v;
+    if (task.variants[v].kernel.error_class < kCoarse * task.variants[0].kernel.error_class &&
+        rough_seconds(task.variants[v].kernel, machine) < rough_seconds(task.variants[best].kernel, machine))
+      best = v;
   return {best, kernel::make_schedule(task.variants[best].kernel, machine)};
 }
 

@@ -108,7 +108,11 @@ Tolerance default_tolerance(const ir::Graph& graph) {
     const std::string& op = graph.node(id).op;
     return op == "QuantizeLinear" || op == "DynamicQuantizeLinear" || op.starts_with("QLinear");
   });
-  return quantises ? Tolerance{0.5, 0.5} : Tolerance{};
+  const bool narrow = std::any_of(graph.order().begin(), graph.order().end(), [&](ir::NodeId id) {
+    const ir::Node& node = graph.node(id);
+    return node.op == "DequantizeLinear" && graph.constant(node.inputs[0]) != nullptr;
+  });
+  return quantises ? Tolerance{0.5, 0.5} : narrow ? Tolerance{1e-3, 0} : Tolerance{};
 }
 
 bool OutputComparison::agrees(const Tolerance& tolerance) const {

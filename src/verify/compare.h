@@ -16,7 +16,8 @@ struct Tolerance {
 
 /// What rounding may come to in a run of this model: 1e-4. Where values are quantised on the way a sum in another order
 /// becomes the next level now and then, and layer after layer multiplies that: two runtimes that are both right differ by
-/// 5 to 35 % on deep models (a wrong result by about 140 %), so 0.5, and as much of the integers.
+/// 5 to 35 % on deep models (a wrong result by about 140 %), so 0.5, and as much of the integers. Where only weights are
+/// (to 4 or 8 bits, which are off by percents) activations may be rounded to 16 bits, so 1e-3.
 Tolerance default_tolerance(const ir::Graph& graph);
 
 /// One output of both runs. Elements that are NaN on both sides, or the same infinity, agree and take no part in the norms.

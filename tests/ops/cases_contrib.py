@@ -540,3 +540,13 @@ def dynamic_quantize_lstm(rng):
     for a, b in zip(near, case.expected):
         assert np.abs(a - b).max() < 0.1
     return case
+
+
+@operator("MatMulNBits", 8)
+def matmul_nbits_in_words(rng):
+    """Whole blocks, which kernels multiply as they are stored."""
+    bits, block = int(rng.choice([4, 8])), int(rng.choice([16, 32, 64]))
+    k, n, m = block * int(rng.integers(1, 4)), int(rng.integers(1, 40)), int(rng.integers(1, 20))
+    zero = byte_tensor(rng, (n, -(-(k // block) * bits // 8)), False) if rng.random() < 0.5 else None
+    inputs = [draw(rng, m, k), byte_tensor(rng, (n, k // block, block * bits // 8), False), rng.uniform(0.01, 0.1, (n, k // block)).astype(np.float32), zero]
+    return contrib("MatMulNBits", inputs, {"K": k, "N": n, "bits": bits, "block_size": block}, constants=(1, 2, 3), tolerance=2e-4)

@@ -67,6 +67,34 @@ Kernel dot_gemm(int64_t m, int64_t n, int64_t k, DType x_type, DType w_type, boo
   return kernel;
 }
 
+Kernel weight_only_gemm(int64_t m, int64_t n, int64_t k, int bits, int64_t block, bool zeros) {
+  Kernel kernel;
+  kernel.name = "weight_only_gemm";
+  const int64_t blocks = block == 0 ? 1 : (k + block - 1) / block;
+  const int x = kernel.add_buffer("x", DType::f32, {m, k}, Role::input);
+  const int w = kernel.add_buffer("w", DType::u8, {n, bits == 4 ? k / 2 : k}, Role::constant);
+  const int s = kernel.add_buffer("s", DType::f32, {n, blocks}, Role::constant);
+  const int z = kernel.add_buffer("z", DType::u8, {n, blocks}, Role::constant);
+  const int bias = kernel.add_buffer("b", DType::f32, {n}, Role::constant);
+  StageBuilder d(kernel, "dequantize", {{"a0", n}, {"a1", k}});
+  const auto ranges = [&](int a) { return Range{0, a == 0 ? n - 1 : k - 1}; };
+  const Index of = block == 0 ? Index(0) : floordiv(v(1), block, ranges);
+  int number = d.load(w, {v(0), bits == 4 ? floordiv(v(1), 2, ranges) : v(1)});
+  if (bits == 4) {
+    const int shift = d.index(mod(v(1), 2, ranges) * 4, DType::u8);
+    number =
+        d.node(Op::bit_and, DType::u8, d.node(Op::shift_right, DType::u8, number, shift), d.constant(15, DType::u8));
+  }
+  const int zero = zeros ? d.cast(d.load(z, {v(0), of}), DType::f32) : d.constant(bits == 4 ? 8 : 128);
+  const int weights = d.finish(d.mul(d.sub(d.cast(number, DType::f32), zero), d.load(s, {v(0), of})));
+  StageBuilder acc(kernel, "acc", {{"m", m}, {"n", n}}, {{"k", k}});
+  const int sum = acc.finish(acc.mul(acc.load(x, {v(0), v(2)}), acc.load(weights, {v(1), v(2)})), Reduction::sum);
+  StageBuilder y(kernel, "y", {{"m", m}, {"n", n}});
+  y.finish(y.add(y.load(sum, {v(0), v(1)}), y.load(bias, {v(1)})), Reduction::none,
+           kernel.add_buffer("y", DType::f32, {m, n}, Role::output));
+  return kernel;
+}
+
 Kernel dot_convolution(const ConvShape& s, DType x_type, DType w_type) {
   Kernel kernel = convolution(s);
   kernel.name = "dot_convolution";

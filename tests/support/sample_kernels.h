@@ -22,6 +22,9 @@ struct ConvShape {
 kernel::Kernel convolution(const ConvShape& shape, bool residual = false);
 /// Products that a processor sums in words of 32 bits: x (u8 or i8) with w (i8 or u8) to i32, bf16 with bf16 to f32.
 kernel::Kernel dot_gemm(int64_t m, int64_t n, int64_t k, ir::DType x, ir::DType w, bool transposed = false);
+/// x · Wᵀ + bias of f32 with weights [n, k] of 4 or 8 bits, dequantised as operators do it: in blocks of `block` along k, or
+/// per row of W where that is 0. `zeros`: each block has a zero point of its own, else all are the middle of the range.
+kernel::Kernel weight_only_gemm(int64_t m, int64_t n, int64_t k, int bits, int64_t block, bool zeros);
 kernel::Kernel dot_convolution(const ConvShape& shape, ir::DType x = ir::DType::u8, ir::DType w = ir::DType::i8);
 /// Transposed convolution whose windows neither overlap nor leave gaps (stride = window), with bias.
 kernel::Kernel transposed_convolution(int64_t channels, int64_t outputs, int64_t size, int64_t window, int64_t block);

@@ -127,6 +127,7 @@ Text value_of(const Json& node, const Json& nodes) {
   if (op == "max") return b + " < " + a + " ? " + a + " : " + b;
   if (op == "pow") return (floats ? "pow(" : "power(") + a + ", " + b + ")";
   if (op == "shift_left") return "(uint64_t)" + b + " > 63 ? 0 : (int64_t)((uint64_t)" + a + " << " + b + ")";
+  if (op == "shift_right") return "(uint64_t)" + b + " > 63 ? 0 : " + a + " >> " + b;
   if (op == "neg") return "-" + a;
   if (op == "abs") return floats ? "fabs(" + a + ")" : a + " < 0 ? -" + a + " : " + a;
   if (op == "logical_not") return "!" + a;

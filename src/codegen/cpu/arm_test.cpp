@@ -30,6 +30,7 @@ TEST_P(Arm, Products) {
 TEST_P(Arm, ProductsOfBytes) {
   check(testing::dot_gemm(7, 50, 33, ir::DType::u8, ir::DType::i8));
   check(testing::dot_gemm(5, 17, 8, ir::DType::bf16, ir::DType::bf16));
+  check(testing::weight_only_gemm(3, 20, 64, 4, 32, true));
 }
 
 TEST_P(Arm, Convolutions) {

@@ -34,14 +34,26 @@ void Emitter::dot_leaf(const Nest& nest, llvm::Value* mask, const std::vector<In
   // Of integers a product with zero is zero, whatever is read: one operand that ends in zeros is enough.
   const bool full = nest.dot_limit == nest.dot.width, any = full || !ir::is_float(type);
   const bool a_ends = ends_in_zeros(nest, a), b_ends = ends_in_zeros(nest, b);
-  auto* x = dot_word(nest, mask, a, of_elements, full || a_ends || (any && b_ends));
-  auto* y = dot_word(nest, mask, b, {}, any || b_ends);
+  auto* x = low_bits(nest, nest.dot.shift_a, dot_word(nest, mask, a, of_elements, full || a_ends || (any && b_ends)));
+  auto* y = low_bits(nest, nest.dot.shift_b, dot_word(nest, mask, b, {}, any || b_ends));
   auto* pointer = local_pointer(nest, type);
   auto* vector = llvm_type(type, nest.lanes);
   auto* accumulator = b_.CreateAlignedLoad(vector, pointer, llvm::Align(4));
-  llvm::Value* next = ir::is_float(type) ? dot_halves(x, y, accumulator) : dot_bytes(x, a.type, y, b.type, accumulator);
+  const bool small = nest.dot.shift_a >= 0 || nest.dot.shift_b >= 0;
+  llvm::Value* next =
+      ir::is_float(type) ? dot_halves(x, y, accumulator) : dot_bytes(x, a.type, y, b.type, small, accumulator);
   if (mask != nullptr) next = b_.CreateSelect(mask, next, accumulator);
   b_.CreateAlignedStore(next, pointer, llvm::Align(4));
+}
+
+/// Of each byte of the words the four bits that the node `shift` names; the words themselves where it is -1.
+llvm::Value* Emitter::low_bits(const Nest& nest, int shift, llvm::Value* words) {
+  if (shift < 0) return words;
+  std::vector<Lanes> done(stage(nest).nodes.size());
+  const Lanes amount = cast(evaluate(nest, nullptr, shift, done), DType::u8, DType::i32);
+  RT_CHECK(amount.lanes == 1, "lanes take different bits of a byte");
+  auto* shifted = b_.CreateLShr(words, splat(amount, nest.lanes));
+  return b_.CreateAnd(shifted, uint64_t{0x0f0f0f0f});
 }
 
 /// Whether what a word of the operand holds beyond the end of its dim is zero: constants are packed so.
@@ -213,8 +225,9 @@ int lanes_of(llvm::Value* value) {
 
 }  // namespace
 
-/// accumulator + Σ of the four products in each lane, modulo 2^32.
-llvm::Value* Emitter::dot_bytes(llvm::Value* x, DType x_type, llvm::Value* y, DType y_type, llvm::Value* accumulator) {
+/// accumulator + Σ of the four products in each lane, modulo 2^32. `small`: the operand of u8 is below 16.
+llvm::Value* Emitter::dot_bytes(llvm::Value* x, DType x_type, llvm::Value* y, DType y_type, bool small,
+                                llvm::Value* accumulator) {
   const int lanes = lanes_of(x);
   const int most = target_.vector_bits / 32;
   if (y_type == DType::u8 && x_type == DType::i8) std::swap(x, y), std::swap(x_type, y_type);
@@ -225,6 +238,20 @@ llvm::Value* Emitter::dot_bytes(llvm::Value* x, DType x_type, llvm::Value* y, DT
                       : n == 8 ? llvm::Intrinsic::x86_avx512_vpdpbusd_256
                                : llvm::Intrinsic::x86_avx512_vpdpbusd_128;
       return b_.CreateIntrinsic(id, {}, {part(accumulator), part(x), part(y)});
+    });
+  if (lanes >= 4 && !target_.arm() && small && x_type == DType::u8 && y_type == DType::i8)  // pairs fit in 16 bits
+    return by_parts(b_, accumulator, lanes, most, [&](auto part) -> llvm::Value* {
+      const int n = std::min(lanes, most);
+      const auto id = n == 16  ? llvm::Intrinsic::x86_avx512_pmaddubs_w_512
+                      : n == 8 ? llvm::Intrinsic::x86_avx2_pmadd_ub_sw
+                               : llvm::Intrinsic::x86_ssse3_pmadd_ub_sw_128;
+      const auto sum = n == 16  ? llvm::Intrinsic::x86_avx512_pmaddw_d_512
+                       : n == 8 ? llvm::Intrinsic::x86_avx2_pmadd_wd
+                                : llvm::Intrinsic::x86_sse2_pmadd_wd;
+      auto* bytes = llvm::FixedVectorType::get(b_.getInt8Ty(), static_cast<unsigned>(4 * n));
+      auto* halves = llvm::FixedVectorType::get(b_.getInt16Ty(), static_cast<unsigned>(2 * n));
+      auto* pairs = b_.CreateIntrinsic(id, {}, {b_.CreateBitCast(part(x), bytes), b_.CreateBitCast(part(y), bytes)});
+      return b_.CreateAdd(part(accumulator), b_.CreateIntrinsic(sum, {}, {pairs, llvm::ConstantInt::get(halves, 1)}));
     });
   if (lanes >= 4 && !target_.arm())  // bytes 0 and 2, then 1 and 3, as pairs of 16 bits
     return by_parts(b_, accumulator, lanes, most, [&](auto part) -> llvm::Value* {

@@ -183,7 +183,9 @@ class Emitter {
   llvm::Value* shuffled_words(const Nest& nest, int buffer, const Index& start, llvm::Value* mask);
   llvm::Value* words(const Nest& nest, int buffer, const Index& start, int lanes, llvm::Value* mask, bool vector_mask,
                      llvm::Value* otherwise);
-  llvm::Value* dot_bytes(llvm::Value* x, DType x_type, llvm::Value* y, DType y_type, llvm::Value* accumulator);
+  llvm::Value* low_bits(const Nest& nest, int shift, llvm::Value* words);
+  llvm::Value* dot_bytes(llvm::Value* x, DType x_type, llvm::Value* y, DType y_type, bool small,
+                         llvm::Value* accumulator);
   llvm::Value* dot_halves(llvm::Value* x, llvm::Value* y, llvm::Value* accumulator);
   bool has_extension(std::string_view name) const {
     return std::find(extensions_.begin(), extensions_.end(), name) != extensions_.end();

@@ -107,6 +107,19 @@ TEST(Emitter, DotProductsOfBytes) {
   check_everywhere(testing::dot_gemm(3, 3, 2, DType::u8, DType::i8));
 }
 
+TEST(Emitter, WeightsOfFewBits) {
+  for (bool zeros : {false, true}) {
+    check_everywhere(testing::weight_only_gemm(1, 100, 128, 4, 32, zeros));
+    check_everywhere(testing::weight_only_gemm(7, 50, 64, 4, 16, zeros));
+    check_everywhere(testing::weight_only_gemm(13, 130, 96, 8, 32, zeros));
+    check_everywhere(testing::weight_only_gemm(1, 16, 256, 8, 0, zeros));
+    check_everywhere(testing::weight_only_gemm(3, 5, 256, 4, 256, zeros));
+    check_everywhere(testing::weight_only_gemm(4, 24, 40, 4, 8, zeros));
+    check_everywhere(testing::weight_only_gemm(2, 20, 60, 4, 32, zeros));  // a block that is not whole: as floats
+    check(testing::weight_only_gemm(19, 70, 128, 4, 32, zeros), 3, "weights16");
+  }
+}
+
 TEST(Emitter, DotProductsOfHalves) {
   check_everywhere(testing::dot_gemm(32, 96, 64, DType::bf16, DType::bf16));
   check_everywhere(testing::dot_gemm(7, 50, 33, DType::bf16, DType::bf16));

@@ -338,6 +338,7 @@ Lanes Emitter::arithmetic(const kernel::ExprNode& node, ir::DType type, Lanes x,
     case Op::logical_or: v = b_.CreateOr(a, b); break;
     case Op::logical_not: v = b_.CreateNot(a); break;
     case Op::shift_left: v = b_.CreateShl(a, b); break;
+    case Op::shift_right: v = is_signed ? b_.CreateAShr(a, b) : b_.CreateLShr(a, b); break;
     case Op::bitcast: v = b_.CreateBitCast(a, llvm_type(node.type, lanes)); break;
     case Op::fma: v = b_.CreateIntrinsic(llvm::Intrinsic::fma, {a->getType()}, {a, b, c}); break;
     default: RT_CHECK(false, "operation {} must be expanded before code generation", static_cast<int>(node.op));

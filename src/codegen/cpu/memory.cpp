@@ -174,15 +174,24 @@ void Emitter::prefetch(const Nest& nest, size_t level) {
     ahead.base[static_cast<size_t>(p.axis)] = ahead.base[static_cast<size_t>(p.axis)] + Index(p.distance);
     add_reads(kernel_, stage(nest), ahead, p.buffer, variables_, read);
     if (read.extent.empty() || place.layout.axes().empty()) continue;
-    const auto inner = place.layout.axes().back();
     const int64_t line_elements = kLineBytes / static_cast<int64_t>(ir::byte_size(type, 1));
     std::vector<int64_t> step(read.extent.size(), 1), at(read.extent.size(), 0);
-    step[static_cast<size_t>(inner.dim)] = std::max<int64_t>(1, std::min(inner.extent, line_elements));
+    int64_t left = line_elements;  // of a line, beyond what the innermost axes hold
+    const auto& axes = place.layout.axes();
+    for (size_t i = axes.size(); i-- > 0 && left > 1;) {
+      auto& covered = step[static_cast<size_t>(axes[i].dim)];
+      const int64_t taken = std::min(axes[i].extent, left);
+      if (axes[i].divisor != covered || axes[i].pad != 0) break;
+      covered *= taken, left /= taken;
+      if (taken < axes[i].extent) break;
+    }
     int64_t lines = 1;
     for (size_t d = 0; d < step.size(); ++d) lines *= (read.extent[d] + step[d] - 1) / step[d];
     auto ask_for = [&](const Index& element, int locality) {
       // Never what lies beyond: another thread may be writing there, and would have to fetch its lines again and again.
-      const auto range = element.range(variables_.range_of());
+      const auto range = kernel_.buffers[static_cast<size_t>(p.buffer)].role == kernel::Role::constant
+                             ? kernel::Range{0, 0}  // which nobody writes, nor what lies behind it
+                             : element.range(variables_.range_of());
       llvm::Value* offset = emit_index(element);
       if (range.lo < 0) offset = b_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, offset, b_.getInt64(0));
       if (range.hi >= place.layout.size())
