@@ -7,6 +7,10 @@ void add_import(CLI::App& app, Command& command) {
       app.add_subcommand("import", "check a model and write it as a package (.rt), as normalised ONNX or as StableHLO");
   add_model(command);
   add_backend(command);
+  text_option(
+      command, "--target", "target",
+      "what an X.rt is for: host (the default), x86_64-avx512, x86_64-avx2, aarch64-neon, aarch64-sve256, or several "
+      "separated by commas, of which the first that a processor can run is taken there");
   command.app
       ->add_option_function<std::string>(
           "-o,--output", [&command](const std::string& v) { command.request["output"] = v; },

@@ -9,6 +9,7 @@ void add_profile(CLI::App& app, Command& command) {
   add_model(command);
   add_inputs(command);
   add_backend(command);
+  text_option(command, "--precision", "precision", "fp32, bf16 or fp16: what weights and activations are stored in");
   integer_option(command, "--runs", "runs", "runs to take the median of (default 11)");
   command.print = [](const Json& r) {
     std::vector<Json> rows(r["operators"].begin(), r["operators"].end());

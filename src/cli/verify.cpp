@@ -12,8 +12,10 @@ void add_verify(CLI::App& app, Command& command) {
   add_inputs(command);
   add_backend(command);
   number_option(command, "--max-rel-error", "max_rel_error",
-                "allowed ‖a - b‖ / ‖a‖ (default 1e-4, of quantised models 0.5)");
-  text_option(command, "--data", "data", "compare on these inputs (.npz, one array per input) instead of random ones");
+                "allowed ‖a - b‖ / ‖a‖ (default 1e-4; of quantised models 0.5, 1e-3 where only weights are)");
+  text_option(
+      command, "--data", "data",
+      "compare on these inputs (.npz, one array per input; 'labels': the right classes) instead of random ones");
   integer_option(command, "--samples", "samples",
                  "random inputs to try (default 3), beside special sizes of free dimensions");
   command.print = [](const Json& r) {

@@ -12,6 +12,8 @@
 namespace rooftune::pipeline {
 namespace {
 
+constexpr const char* kLabels = "labels";
+
 /// Little-endian reading that stays inside of the file.
 class Bytes {
  public:
@@ -133,14 +135,24 @@ std::map<std::string, ir::Tensor> read_npz(const std::string& path) {
   return arrays;
 }
 
-std::vector<std::vector<ir::Tensor>> read_samples(const ir::Graph& graph, const std::string& path) {
+Data read_data(const ir::Graph& graph, const std::string& path) {
   auto arrays = read_npz(path);
   std::vector<std::string> names;
   for (ir::ValueId v : graph.inputs) names.push_back(graph.value(v).name);
+  Data data;
+  if (const auto labels = arrays.find(kLabels);
+      labels != arrays.end() && std::find(names.begin(), names.end(), kLabels) == names.end()) {
+    if (!ir::is_integer(labels->second.dtype()) || labels->second.size() == 0)
+      throw InputError("{}: array '{}' holds {} numbers of type {}; it must hold the right classes as integers", path,
+                       kLabels, labels->second.size(), ir::numpy_name(labels->second.dtype()));
+    data.labels = labels->second.as_ints();
+    arrays.erase(labels);
+  }
   for (const auto& [name, array] : arrays)
     if (std::find(names.begin(), names.end(), name) == names.end())
-      throw InputError("{}: the model has no input '{}'; it has {}", path, name, fmt::join(names, ", "));
-  std::vector<std::vector<ir::Tensor>> samples;
+      throw InputError("{}: the model has no input '{}'; it has {} (and '{}' may hold the right classes)", path, name,
+                       fmt::join(names, ", "), kLabels);
+  auto& samples = data.samples;
   for (size_t i = 0; i < names.size(); ++i) {
     const auto found = arrays.find(names[i]);
     if (found == arrays.end()) throw InputError("{}: the model's input '{}' is missing", path, names[i]);
@@ -164,7 +176,10 @@ std::vector<std::vector<ir::Tensor>> read_samples(const ir::Graph& graph, const 
     for (size_t s = 0; s < samples.size(); ++s)
       samples[s].push_back(sample_of(found->second, shape, static_cast<int64_t>(s), count));
   }
-  return samples;
+  if (data.labels.size() % std::max<size_t>(1, samples.size()) != 0)
+    throw InputError("{}: array '{}' has {} numbers, there are {} samples", path, kLabels, data.labels.size(),
+                     samples.size());
+  return data;
 }
 
 }  // namespace rooftune::pipeline

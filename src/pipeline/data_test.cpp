@@ -133,7 +133,7 @@ TEST_F(Data, OtherFilesAreRefused) {
 }
 
 TEST_F(Data, OneSampleAsTheModelTakesIt) {
-  const auto samples = read_samples(graph(), file({{"mask", kMask}, {"x", counted({2, 3})}}));
+  const auto samples = read_data(graph(), file({{"mask", kMask}, {"x", counted({2, 3})}})).samples;
   ASSERT_EQ(samples.size(), 1U);
   EXPECT_TRUE(ir::same_content(samples[0][0], counted({2, 3})));
   EXPECT_TRUE(ir::same_content(samples[0][1], kMask));
@@ -142,7 +142,7 @@ TEST_F(Data, OneSampleAsTheModelTakesIt) {
 TEST_F(Data, ManySamplesAlongANewOrTheFirstAxis) {
   const auto masks = Tensor::of<int64_t>(DType::i64, {3, 2}, {0, 1, 2, 3, 4, 5});
   for (const auto& shape : {std::vector<int64_t>{3, 2, 3}, std::vector<int64_t>{6, 3}}) {
-    const auto samples = read_samples(graph(), file({{"x", counted(shape)}, {"mask", masks}}, true));
+    const auto samples = read_data(graph(), file({{"x", counted(shape)}, {"mask", masks}}, true)).samples;
     ASSERT_EQ(samples.size(), 3U);
     for (size_t i = 0; i < 3; ++i) {
       EXPECT_TRUE(ir::same_content(samples[i][0], counted({2, 3}, 6.0F * static_cast<float>(i))));
@@ -152,10 +152,25 @@ TEST_F(Data, ManySamplesAlongANewOrTheFirstAxis) {
   }
 }
 
+TEST_F(Data, LabelsAreNoInput) {
+  const auto masks = Tensor::of<int64_t>(DType::i64, {3, 2}, {0, 1, 2, 3, 4, 5});
+  const auto labels = Tensor::of<int32_t>(DType::i32, {6}, {4, 0, 1, 1, 2, 3});
+  const auto data = read_data(graph(), file({{"x", counted({3, 2, 3})}, {"mask", masks}, {"labels", labels}}));
+  EXPECT_EQ(data.samples.size(), 3U);
+  EXPECT_EQ(data.labels, (std::vector<int64_t>{4, 0, 1, 1, 2, 3}));
+  EXPECT_NE(said([&] {
+              read_data(graph(), file({{"x", counted({2, 2, 3})}, {"mask", kMask}, {"labels", masks}}));
+            }).find("samples"),
+            std::string::npos);
+  ir::Graph other;
+  other.add_input("labels", ir::Type::tensor(DType::i32, ir::Shape{6}));
+  EXPECT_TRUE(read_data(other, file({{"labels", labels}})).labels.empty());
+}
+
 TEST_F(Data, WhatDoesNotFitIsNamed) {
   const auto x = counted({2, 3});
   const auto refused = [&](const std::vector<std::pair<std::string, Tensor>>& arrays) {
-    return said([&] { read_samples(graph(), file(arrays)); });
+    return said([&] { read_data(graph(), file(arrays)); });
   };
   EXPECT_NE(refused({{"x", x}}).find("'mask' is missing"), std::string::npos);
   EXPECT_NE(refused({{"x", x}, {"mask", kMask}, {"label", x}}).find("no input 'label'; it has x, mask"),
@@ -170,7 +185,7 @@ TEST_F(Data, WhatDoesNotFitIsNamed) {
 TEST_F(Data, FreeDimensionsMustBeGiven) {
   ir::Graph g;
   g.add_input("x", ir::Type::tensor(DType::f32, ir::Shape{ir::Dim::symbol("n"), 3}));
-  EXPECT_NE(said([&] { read_samples(g, file({{"x", counted({2, 3})}})); }).find("--dim"), std::string::npos);
+  EXPECT_NE(said([&] { read_data(g, file({{"x", counted({2, 3})}})); }).find("--dim"), std::string::npos);
 }
 
 }  // namespace

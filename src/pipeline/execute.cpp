@@ -11,6 +11,7 @@
 #include "pipeline/free_dims.h"
 #include "pipeline/model.h"
 #include "pipeline/optimize_report.h"
+#include "verify/accuracy.h"
 #include "verify/compare.h"
 #include "verify/inputs.h"
 
@@ -121,7 +122,8 @@ Json run(const Json& json, Progress& progress, const Cancelled& cancelled) {
 }
 
 Json profile(const Json& json, Progress& progress, const Cancelled& cancelled) {
-  const Request request(json, "profile", {"model", "input", "dim", "threads", "seed", "runs", "backend"});
+  const Request request(json, "profile", {"model", "input", "dim", "threads", "seed", "runs", "backend", "precision"});
+  const auto precision = parse_precision("profile", request.text("precision", "fp32"));
   const Model model = load(request);
   require_bounded(model);
   const auto target = host_target(request);
@@ -129,7 +131,7 @@ Json profile(const Json& json, Progress& progress, const Cancelled& cancelled) {
   const uint64_t seed = request.seed();
   const auto inputs = read_inputs(model.graph, request.texts("input"), seed);
   progress.report("compiling", 0, 2);
-  const runtime::Executable executable(compile(model, target), target.machine.threads);
+  const runtime::Executable executable(compile(model, target, true, precision), target.machine.threads);
   auto context = executable.make_context(threads);
   const auto& program = executable.program();
   std::vector<ir::Tensor> outputs;
@@ -167,6 +169,7 @@ Json profile(const Json& json, Progress& progress, const Cancelled& cancelled) {
   }
   Json result = {{"model", model.path},
                  {"threads", threads},
+                 {"precision", (precision.dtype == ir::DType::f32 ? precision_of(model.graph) : precision).name},
                  {"seed", seed},
                  {"runs", times.empty() ? 0 : times[0].size()},
                  {"operators", operators},
@@ -178,6 +181,26 @@ Json profile(const Json& json, Progress& progress, const Cancelled& cancelled) {
                    {"roofline_fraction", roof.total_ms / total}});
   return result;
 }
+
+namespace {
+
+/// Adds sample `i` of data with labels, where both models' outputs are comparable.
+void add_accuracy(verify::Accuracy& accuracy, const Data& data, size_t i, const Request& request,
+                  const std::vector<ir::Tensor>& ours, const std::vector<ir::Tensor>& theirs) {
+  const int output = data.labels.empty() ? -1 : verify::scores_output(ours);
+  if (data.labels.empty()) return;
+  if (output < 0) throw InputError("{}: it has labels, but no output holds scores of classes", request.text("data"));
+  const auto &a = ours[static_cast<size_t>(output)], &b = theirs[static_cast<size_t>(output)];
+  if (a.shape() != b.shape()) return;  // which the comparison tells of
+  const size_t each = data.labels.size() / data.samples.size();
+  if (each != static_cast<size_t>(a.size() / a.dim(-1)))
+    throw InputError("{}: 'labels' has {} for each sample, the model gives {} rows of scores", request.text("data"),
+                     each, a.size() / a.dim(-1));
+  const auto first = data.labels.begin() + static_cast<std::ptrdiff_t>(i * each);
+  accuracy.add(a, b, {first, first + static_cast<std::ptrdiff_t>(each)});
+}
+
+}  // namespace
 
 Json verify(const Json& json, Progress& progress, const Cancelled& cancelled) {
   const Request request(
@@ -197,10 +220,12 @@ Json verify(const Json& json, Progress& progress, const Cancelled& cancelled) {
   verify::Tolerance tolerance = verify::default_tolerance(a.graph);
   tolerance.relative = request.number("max_rel_error", tolerance.relative);
   const uint64_t seed = request.seed();
-  std::vector<std::vector<ir::Tensor>> data;
+  Data given;
+  verify::Accuracy accuracy;
   std::vector<tune::Size> sizes;  // of the random samples
-  if (request.has("data")) data = read_samples(a.graph, request.text("data"));
+  if (request.has("data")) given = read_data(a.graph, request.text("data"));
   else sizes = sizes_to_compare(a.graph, std::clamp<int64_t>(request.integer("samples", 3), 1, 1000), seed);
+  const auto& data = given.samples;
   const size_t samples = data.empty() ? sizes.size() : data.size();
   std::optional<verify::Comparison> worst;
   std::string worst_size;
@@ -214,6 +239,7 @@ Json verify(const Json& json, Progress& progress, const Cancelled& cancelled) {
       const auto ours = run_once(first, *first_context, sample);
       const auto theirs = picked(run_once(second, *second_context, picked(sample, inputs)), outputs);
       comparison = verify::compare(verify::output_names(a.graph), theirs, ours);
+      add_accuracy(accuracy, given, i, request, ours, theirs);
     } catch (const InputError&) {
       if (i == 0 || size.empty()) throw;
       refused.push_back(size);  // not all sizes within bounds need be sizes of the model
@@ -231,6 +257,11 @@ Json verify(const Json& json, Progress& progress, const Cancelled& cancelled) {
                  {"agree", worst->agrees(tolerance)},
                  {"tolerance", tolerance.relative},
                  {"seed", seed}};
+  if (accuracy.rows > 0)
+    result["metrics"]["accuracy"] = {{"rows", accuracy.rows},
+                                     {"model_pct", accuracy.reference_pct()},
+                                     {"other_pct", accuracy.candidate_pct()},
+                                     {"drop_pct", accuracy.drop_pct()}};
   if (!tried.empty()) result["sizes"] = tried;
   if (!refused.empty()) result["refused_sizes"] = refused;
   if (!worst->agrees(tolerance))

@@ -1,6 +1,7 @@
 #include "pipeline/host.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/error.h"
 
@@ -48,6 +49,58 @@ HostTarget host_target(const Request& request) {
   }
   target.machine.threads = threads > 0 ? static_cast<int>(threads) : std::max(1, target.host.available_cpus);
   return target;
+}
+
+namespace {
+
+struct Level {
+  const char* name;
+  const char* triple;
+  const char* cpu;
+  const char* features;
+  int bits, registers;
+};
+
+constexpr std::array<Level, 4> kLevels = {{
+    {"x86_64-avx512", "x86_64-pc-linux-gnu", "x86-64-v4", "", 512, 32},
+    {"x86_64-avx2", "x86_64-pc-linux-gnu", "x86-64-v3", "", 256, 16},
+    {"aarch64-neon", "aarch64-unknown-linux-gnu", "generic", "", 128, 32},
+    {"aarch64-sve256", "aarch64-unknown-linux-gnu", "generic", "+sve", 256, 32},
+}};
+
+}  // namespace
+
+std::vector<HostTarget> targets_of(const Request& request) {
+  const HostTarget host = host_target(request);
+  auto names = request.words("target");
+  if (names.empty()) names.emplace_back("host");
+  std::vector<HostTarget> targets;
+  for (const auto& name : names) {
+    HostTarget target = host;
+    if (name != "host") {
+      const auto level = std::find_if(kLevels.begin(), kLevels.end(), [&](const Level& l) { return name == l.name; });
+      if (level == kLevels.end()) {
+        std::string known = "host";
+        for (const Level& l : kLevels) known += fmt::format(", {}", l.name);
+        throw InputError("target '{}': code is generated for {}; others can be estimated with analyze", name, known);
+      }
+      target.cpu = {};
+      target.cpu.triple = level->triple;
+      target.cpu.cpu = level->cpu;
+      target.cpu.features = level->features;
+      target.cpu.vector_bits = level->bits;
+      target.cpu.vector_registers = level->registers;
+      target.machine.lanes = level->bits / 32;
+      target.machine.registers = level->registers;
+      target.machine.fmas = 2;
+      target.machine.tiles = false;
+    }
+    const bool again = std::any_of(targets.begin(), targets.end(),
+                                   [&](const HostTarget& t) { return t.cpu.name() == target.cpu.name(); });
+    if (again) throw InputError("target: {} is named twice (host is {})", target.cpu.name(), host.cpu.name());
+    targets.push_back(std::move(target));
+  }
+  return targets;
 }
 
 }  // namespace rooftune::pipeline

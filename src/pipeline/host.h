@@ -21,4 +21,9 @@ struct HostTarget {
 /// InputError for a number of threads that makes no sense.
 HostTarget host_target(const Request& request);
 
+/// What `request.target` names, separated by commas: "host" (where nothing is said), and levels that packages are made for.
+/// InputError listing them, EnvironmentError as above. Levels have this machine's caches and threads; their code uses
+/// nothing beyond the level.
+std::vector<HostTarget> targets_of(const Request& request);
+
 }  // namespace rooftune::pipeline

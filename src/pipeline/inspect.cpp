@@ -33,6 +33,17 @@ bool on_path(const std::string& program) {
   return false;
 }
 
+/// A package with a program for each target.
+void save_for(const std::vector<HostTarget>& targets, const Model& model, const std::string& output) {
+  if (model.program && targets.size() > 1)
+    throw InputError("import: {} is compiled already; give the model it was made from", model.path);
+  std::vector<runtime::Program> programs;
+  std::vector<const runtime::Program*> variants;
+  for (const auto& target : targets) programs.push_back(compile(model, target));
+  for (const auto& program : programs) variants.push_back(&program);
+  runtime::save(variants, output);
+}
+
 bool loads(const char* library) {
   void* handle = dlopen(library, RTLD_LAZY | RTLD_LOCAL);
   if (handle != nullptr) dlclose(handle);
@@ -87,7 +98,7 @@ Json doctor(const Json& json, Progress& progress, const Cancelled&) {
 }
 
 Json import_model(const Json& json, Progress& progress, const Cancelled&) {
-  const Request request(json, "import", {"model", "output", "dim", "threads", "seed", "backend"});
+  const Request request(json, "import", {"model", "target", "output", "dim", "threads", "seed", "backend"});
   const std::string output = request.text("output");
   const auto exporters = exporters::all();
   const auto exporter =
@@ -104,7 +115,7 @@ Json import_model(const Json& json, Progress& progress, const Cancelled&) {
     throw InputError("import: {} is compiled for many sizes; only the model it was made from can be written as {}",
                      model.path, output);
   if (exporter != exporters.end()) (*exporter)->write(model.graph, output);
-  else runtime::save(compile(model, host_target(request)), output);
+  else save_for(targets_of(request), model, output);
   const auto facts_parameters = [&] {
     int64_t n = 0;
     for (size_t v = 0; v < model.graph.value_capacity(); ++v)

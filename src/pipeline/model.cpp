@@ -146,7 +146,7 @@ runtime::Program compile(const Model& model, const HostTarget& target, bool fuse
   std::vector<tune::Choice> choices;
   for (const auto& task : work.tasks) choices.push_back(tune::first_choice(task, target.machine));
   auto program = tune::assemble(work, choices, *target.make_codegen());
-  check_special_sizes(model.graph, program, target.machine.threads);
+  if (runtime::why_not_here(program).empty()) check_special_sizes(model.graph, program, target.machine.threads);
   return program;
 }
 

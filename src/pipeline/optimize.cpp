@@ -27,6 +27,7 @@
 #include "pipeline/trial.h"
 #include "plugins/plugins.h"
 #include "report/report.h"
+#include "runtime/code_loader.h"
 #include "tune/database.h"
 #include "tune/tuner.h"
 #include "tune/whole_model.h"
@@ -45,7 +46,8 @@ std::string utc_now() {
 
 struct Options {
   double budget = 60;
-  std::optional<double> max_rel_error;  // of every candidate; else what is usual for its precision
+  std::optional<double> max_rel_error;      // of every candidate; else what is usual for its precision
+  std::optional<double> max_accuracy_drop;  // percentage points of top-1 accuracy on `data`
   std::vector<Precision> precisions;
   std::string directory, dump_passes, emit_kernels, data;
   std::optional<std::string> database;
@@ -63,6 +65,15 @@ Options parse_options(const Request& request) {
   o.retune = request.flag("retune");
   if (request.has("max_rel_error")) o.max_rel_error = request.number("max_rel_error", 0);
   if (o.max_rel_error && !(*o.max_rel_error > 0)) request.fail("max_rel_error", "a positive number");
+  if (request.has("max_accuracy_drop")) {
+    o.max_accuracy_drop = request.number("max_accuracy_drop", 0);
+    if (!(*o.max_accuracy_drop >= 0 && *o.max_accuracy_drop <= 100))
+      request.fail("max_accuracy_drop", "percentage points from 0 to 100");
+    if (!request.has("data"))
+      throw InputError(
+          "optimize: max_accuracy_drop needs data to measure accuracy on: an .npz with one array per input, and "
+          "'labels'");
+  }
   o.directory = request.text("output");
   o.dump_passes = request.text("dump_passes", "");
   o.emit_kernels = request.text("emit_kernels", "");
@@ -77,9 +88,6 @@ Options parse_options(const Request& request) {
       o.precisions.push_back(std::move(precision));
   }
   if (o.precisions.empty()) o.precisions.emplace_back();
-  const std::string target = request.text("target", "host");
-  if (target != "host")
-    throw InputError("optimize: code is generated for target host; '{}' can be estimated with analyze", target);
   o.seed = request.has("seed") || !o.preset.seed ? request.seed() : *o.preset.seed;
   return o;
 }
@@ -144,6 +152,7 @@ struct Candidate {
   tune::Tuned tuned;
   std::unique_ptr<Side> side;
   verify::Comparison comparison;
+  std::optional<verify::Accuracy> accuracy;  // on the user's data
   double assembling_seconds = 0;
   std::string rejected;  // why it may not
 
@@ -182,18 +191,36 @@ Json describe_tasks(const std::string& model, const std::vector<Candidate>& cand
   return {{"model", model}, {"dry_run", true}, {"tasks", tasks}, {"groups", groups}};
 }
 
+/// Whether accuracy on the data is known or wanted.
+bool measures_accuracy(const std::vector<Golden>& golden, const Options& options) {
+  return options.max_accuracy_drop ||
+         std::any_of(golden.begin(), golden.end(), [](const Golden& g) { return !g.labels.empty(); });
+}
+
+/// Measures the accuracy of a candidate's program, and rejects it where it has lost too much.
+void check_accuracy(Candidate& c, Side& side, const std::vector<Golden>& golden, const ir::Graph& original,
+                    const Options& options) {
+  if (!measures_accuracy(golden, options)) return;
+  c.accuracy = accuracy_on(golden, original, options.data, side);
+  if (!options.max_accuracy_drop || c.accuracy->drop_pct() <= *options.max_accuracy_drop) return;
+  if (c.rejected.empty())
+    c.rejected = fmt::format("accuracy drops by {:.2f} points on {} ({:.2f} are allowed by --max-accuracy-drop)",
+                             c.accuracy->drop_pct(), std::filesystem::path(options.data).filename().string(),
+                             *options.max_accuracy_drop);
+}
+
 /// Tunes a candidate and makes its program. What a coarse precision costs in accuracy is seen before time is spent on it.
 void tune_candidate(Candidate& c, const HostTarget& target, codegen::Codegen& codegen, const tune::TuneOptions& tuning,
-                    const std::vector<Golden>& golden, const ir::Graph& original, Progress& progress) {
+                    const std::vector<Golden>& golden, const ir::Graph& original, const Options& options,
+                    Progress& progress) {
   if (c.precision.dtype != ir::DType::f32) {
     progress.report("trying " + c.precision.name, 0, 1);
     const auto untuned = tune::untuned(c.work, target.machine);
     Side trial(tune::assemble(c.work, untuned.choices, codegen), tuning.threads);
     c.comparison = golden_check(golden, original, trial);
-    if (!c.comparison.agrees(c.tolerance)) {
-      c.rejected = "not accurate enough: " + c.comparison.why_not(c.tolerance);
-      return;
-    }
+    if (!c.comparison.agrees(c.tolerance)) c.rejected = "not accurate enough: " + c.comparison.why_not(c.tolerance);
+    check_accuracy(c, trial, golden, original, options);
+    if (!c.rejected.empty()) return;
   }
   c.tuned = tune::tune(c.work, target.machine, codegen, tuning);
   auto [side, comparison, assembling_seconds] =
@@ -202,6 +229,7 @@ void tune_candidate(Candidate& c, const HostTarget& target, codegen::Codegen& co
   c.comparison = std::move(comparison);
   c.assembling_seconds = assembling_seconds;
   if (!c.comparison.agrees(c.tolerance)) c.rejected = "not verified: " + c.comparison.why_not(c.tolerance);
+  check_accuracy(c, *c.side, golden, original, options);
 }
 
 /// Those that no other one beats in time, error and size at once.
@@ -229,14 +257,28 @@ std::vector<std::string> pareto_of(const std::vector<report::Candidate>& candida
 Candidate* choose(Side& baseline, std::vector<Candidate>& candidates, const std::vector<Golden>& golden,
                   const ir::Graph& original, const Options& options, report::Report& report) {
   report.baseline = measurement_of(baseline, "the model as given, one kernel per operator, not tuned");
-  // The accuracy on data is not known: that needs data with labels.
   report.candidates = {{"baseline", {}, report.baseline.p50_ms, {}, report.baseline.size_mb, false, "", {}}};
+  if (measures_accuracy(golden, options)) {
+    const auto accuracy = accuracy_on(golden, original, options.data, baseline);
+    report.candidates[0].accuracy_drop_pct = accuracy.drop_pct();
+    const auto file = std::filesystem::path(options.data).filename().string();
+    const auto output = verify::output_names(original)[static_cast<size_t>(verify::scores_output(golden[0].outputs))];
+    report.verification.accuracy =
+        accuracy.labelled
+            ? fmt::format(
+                  "top-1 of output '{}' against the labels of {} ({} rows, of which the model as given has {:.2f} %)",
+                  output, file, accuracy.rows, accuracy.reference_pct())
+            : fmt::format(
+                  "how often output '{}' names the class that the model as given names on {} ({} rows, without labels)",
+                  output, file, accuracy.rows);
+  }
   Candidate* best = nullptr;
   std::map<const Candidate*, report::Measurement> measured;
   for (auto& c : candidates) {
     auto& row = report.candidates.emplace_back();
     row.id = c.id;
     row.max_rel_error = c.error();
+    if (c.accuracy) row.accuracy_drop_pct = c.accuracy->drop_pct();
     if (c.side) {
       const auto& m = measured[&c] = measurement_of(*c.side, c.id);
       row.measured_ms = m.p50_ms;
@@ -297,16 +339,57 @@ report::RunCard run_card_of(const Json& request, const Options& options, const M
   for (const auto& plugin : plugins::loaded()) card.inputs[plugin.file] = sha256_file(plugin.file);
   card.versions = {{"rooftune", version()}};
   card.seeds = {{"seed", static_cast<int64_t>(options.seed)}};
-  card.options = {{"budget_seconds", fmt::format("{}", options.budget)},
-                  {"max_rel_error", fmt::format("{}", report.verification.tolerance)},
-                  {"threads", std::to_string(report.environment.threads)},
-                  {"precisions", fmt::format("{}", fmt::join(precisions, ","))},
-                  {"target", report.environment.target},
-                  {"database", database.empty() ? "none" : database},
-                  {"preset", options.preset.name},
-                  {"disabled_passes", fmt::format("{}", fmt::join(options.disabled, ","))}};
+  card.options = {
+      {"budget_seconds", fmt::format("{}", options.budget)},
+      {"max_rel_error", fmt::format("{}", report.verification.tolerance)},
+      {"max_accuracy_drop", options.max_accuracy_drop ? fmt::format("{}", *options.max_accuracy_drop) : "none"},
+      {"threads", std::to_string(report.environment.threads)},
+      {"precisions", fmt::format("{}", fmt::join(precisions, ","))},
+      {"target", report.environment.target},
+      {"database", database.empty() ? "none" : database},
+      {"preset", options.preset.name},
+      {"disabled_passes", fmt::format("{}", fmt::join(options.disabled, ","))}};
   card.environment = report.environment;
   return card;
+}
+
+/// Programs for the targets after the first, with analytical schedules, of the precision that was chosen (`best` is null:
+/// the model as given). What this machine can run is verified here, and left out where it is wrong. Gives what became of each.
+Json other_targets(const std::vector<HostTarget>& targets, const ir::Graph& graph, const Candidate* best,
+                   const verify::Tolerance& tolerance, const Options& options, const std::vector<Golden>& golden,
+                   std::vector<runtime::Program>& programs) {
+  Json rows = Json::array({{{"target", targets[0].cpu.name()}, {"verified", true}}});
+  const auto passes = [&](ir::Graph& one) {
+    if (best == nullptr) return;
+    passes::PassOptions as_asked;
+    as_asked.disabled = options.disabled;
+    passes::run_passes(one, as_asked);
+    lower_to(one, best->precision);
+  };
+  for (size_t i = 1; i < targets.size(); ++i) {
+    const auto& target = targets[i];
+    const auto work = workload_of(graph, passes, target, best != nullptr);
+    std::vector<tune::Choice> choices;
+    for (const auto& task : work.tasks) choices.push_back(tune::first_choice(task, target.machine));
+    auto program = tune::assemble(work, choices, *target.make_codegen());
+    Json row = {{"target", target.cpu.name()}, {"verified", nullptr}};
+    if (const auto why = runtime::why_not_here(program); !why.empty()) {
+      row["note"] = "not run here: " + why;
+    } else {
+      Side side(program, target.machine.threads);
+      const auto comparison = golden_check(golden, graph, side);
+      row["max_rel_error"] = comparison.max_rel_error();
+      row["verified"] = comparison.agrees(tolerance);
+      if (!comparison.agrees(tolerance)) {
+        row["note"] = "left out: " + comparison.why_not(tolerance);
+        rows.push_back(std::move(row));
+        continue;
+      }
+    }
+    rows.push_back(std::move(row));
+    programs.push_back(std::move(program));
+  }
+  return rows;
 }
 
 void write_kernels(const std::string& folder, const tune::Workload& work, const tune::Tuned& tuned,
@@ -327,15 +410,18 @@ void write_kernels(const std::string& folder, const tune::Workload& work, const 
 Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) {
   const Request request(
       json, "optimize",
-      {"model", "output", "dim", "target", "budget", "precisions", "max_rel_error", "disable_pass", "dump_passes",
-       "emit_kernels", "dry_run", "threads", "seed", "database", "data", "backend", "preset", "retune"});
+      {"model", "output", "dim", "target", "budget", "precisions", "max_rel_error", "max_accuracy_drop", "disable_pass",
+       "dump_passes", "emit_kernels", "dry_run", "threads", "seed", "database", "data", "backend", "preset", "retune"});
   const Options options = parse_options(request);
   report::Report report;
   report.created = utc_now();
   const Model model = load(request);
   require_bounded(model);
   if (model.program) throw InputError("optimize: {} is compiled already; give the model it was made from", model.path);
-  const auto target = host_target(request);
+  const auto targets = targets_of(request);
+  const auto& target = targets[0];
+  if (const auto why = runtime::why_not_here(target.cpu.name()); !why.empty())
+    throw InputError("optimize: the first target is tuned and verified here, and must run here: {}", why);
   const int threads = target.machine.threads;
   auto codegen = target.make_codegen();
 
@@ -346,6 +432,7 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   report.weight_bytes = facts.weight_bytes;
   progress.report("measuring this machine's peaks", 0, 1);
   report.environment = describe_machine(target);
+  report.environment.target = request.text("target", "host");
 
   if (!options.dry_run) require_writable(options);
   const std::string database = options.dry_run ? "" : database_path(options);
@@ -369,13 +456,15 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   tuning.progress = &progress;
   tuning.cancelled = &cancelled;
   tuning.machine = target.host.key();
+  if (request.has("target") && target.cpu.name() != host_target(request).cpu.name())
+    tuning.machine += "/" + target.cpu.name();
   tuning.database = database;
   tuning.preset = options.preset;
   tuning.spec = measure::host_spec(threads);
   tuning.again = options.retune;
   // Equal shares, whatever others leave: the database remembers in how much time a choice was found.
   tuning.budget_seconds = codegen->follows_schedules() ? options.budget / static_cast<double>(candidates.size()) : 0;
-  for (auto& c : candidates) tune_candidate(c, target, *codegen, tuning, golden, model.graph, progress);
+  for (auto& c : candidates) tune_candidate(c, target, *codegen, tuning, golden, model.graph, options, progress);
   report.tuning_seconds = measure::now_seconds() - budget_start;
   // The baseline: the model as given, every operator by itself. Made late, so that it takes no memory during tuning.
   progress.report("baseline", 0, 1);
@@ -418,7 +507,11 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
 
   progress.report("writing", 0, 1);
   AtomicDirectory out(options.directory);
-  runtime::save(program, out.file("model.rt"));
+  std::vector<const runtime::Program*> programs = {&program};
+  std::vector<runtime::Program> others;
+  const Json variants = other_targets(targets, model.graph, best, told.tolerance, options, golden, others);
+  for (const auto& other : others) programs.push_back(&other);
+  runtime::save(programs, out.file("model.rt"));
   report.best.load_ms = load_milliseconds(out.file("model.rt"), threads);
   ir::Graph portable = (keep || has_free_dims(model.graph) ? model.graph : *work.given).clone();
   if (!keep && has_free_dims(model.graph)) {  // the tuned graph is of one size
@@ -437,6 +530,7 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   out.commit();
   Json document = report::to_json(report);
   document["output"] = options.directory;
+  if (targets.size() > 1) document["variants"] = variants;
   document["foreign_share"] = {{"tuning", tuned.foreign_share}, {"measuring", foreign_share}};
   document["seed"] = options.seed;
   document["compile_seconds"] =

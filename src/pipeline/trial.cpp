@@ -80,10 +80,13 @@ std::vector<Golden> golden_runs(const ir::Graph& original, const std::string& da
     if (has_free_dims(original)) generator.draw_sizes();
     inputs.push_back(generator.next());
   }
-  if (!data.empty())
-    for (auto& sample : read_samples(original, data)) inputs.push_back(std::move(sample));
+  const size_t random = inputs.size();
+  Data given;
+  if (!data.empty()) given = read_data(original, data);
+  for (auto& sample : given.samples) inputs.push_back(std::move(sample));
   std::vector<Golden> runs;
-  for (auto& one : inputs) {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    auto& one = inputs[i];
     progress.report("computing what the outputs should be", static_cast<double>(runs.size()),
                     static_cast<double>(inputs.size()));
     if (!runs.empty() && cancelled.requested()) break;
@@ -94,7 +97,11 @@ std::vector<Golden> golden_runs(const ir::Graph& original, const std::string& da
       if (!has_free_dims(original)) throw;
       continue;  // no size of the model
     }
-    runs.push_back({std::move(one), std::move(outputs)});
+    auto& run = runs.emplace_back(Golden{std::move(one), std::move(outputs), i >= random, {}});
+    if (!run.data || given.labels.empty()) continue;
+    const size_t each = given.labels.size() / given.samples.size();
+    const auto first = given.labels.begin() + static_cast<std::ptrdiff_t>((i - random) * each);
+    run.labels.assign(first, first + static_cast<std::ptrdiff_t>(each));
   }
   if (runs.empty())
     throw InputError("the model takes none of the sizes that were tried: raise the lower bounds of --dim");
@@ -110,6 +117,30 @@ verify::Comparison golden_check(const std::vector<Golden>& runs, const ir::Graph
     worst = worst ? verify::worse(*worst, comparison) : comparison;
   }
   return *worst;
+}
+
+verify::Accuracy accuracy_on(const std::vector<Golden>& runs, const ir::Graph& original, const std::string& data,
+                             Side& candidate) {
+  verify::Accuracy accuracy;
+  for (const auto& golden : runs) {
+    if (!golden.data) continue;
+    const int output = verify::scores_output(golden.outputs);
+    if (output < 0)
+      throw InputError(
+          "accuracy on {}: no output of the model holds scores of classes: floating-point numbers whose last dimension "
+          "has two or more",
+          data);
+    const auto& scores = golden.outputs[static_cast<size_t>(output)];
+    const auto rows = static_cast<size_t>(scores.size() / scores.dim(-1));
+    if (!golden.labels.empty() && golden.labels.size() != rows)
+      throw InputError("accuracy on {}: 'labels' has {} for each sample, output '{}' has {} rows of scores", data,
+                       golden.labels.size(), verify::output_names(original)[static_cast<size_t>(output)], rows);
+    candidate.outputs.clear();
+    candidate.run(golden.inputs);
+    accuracy.add(scores, candidate.outputs[static_cast<size_t>(output)], golden.labels);
+  }
+  if (accuracy.rows == 0) throw InputError("accuracy on {}: there are no samples", data);
+  return accuracy;
 }
 
 Verified verified_program(const tune::Workload& work, const kernel::Machine& machine, codegen::Codegen& codegen,

@@ -7,6 +7,7 @@
 #include "pipeline/model.h"
 #include "report/report.h"
 #include "tune/tuner.h"
+#include "verify/accuracy.h"
 #include "verify/compare.h"
 
 namespace rooftune::pipeline {
@@ -33,6 +34,8 @@ std::vector<std::vector<double>> step_times(const std::vector<Side*>& sides, con
 /// Inputs and what the model as given makes of them, by references.
 struct Golden {
   std::vector<ir::Tensor> inputs, outputs;
+  bool data = false;            // the user's, not random
+  std::vector<int64_t> labels;  // of the user's data: the right classes, where they are given
 };
 
 constexpr int kRandomSamples = 2;
@@ -41,6 +44,11 @@ constexpr int kRandomSamples = 2;
 std::vector<Golden> golden_runs(const ir::Graph& original, const std::string& data, uint64_t seed, Progress& progress,
                                 const Cancelled& cancelled);
 verify::Comparison golden_check(const std::vector<Golden>& runs, const ir::Graph& original, Side& candidate);
+
+/// Top-1 accuracy on the user's data, by their labels or else by what the model as given says. InputError naming the data
+/// where there are none, where no output holds scores of classes, or where labels are not one for each row of scores.
+verify::Accuracy accuracy_on(const std::vector<Golden>& runs, const ir::Graph& original, const std::string& data,
+                             Side& candidate);
 
 struct Verified {
   std::unique_ptr<Side> side;

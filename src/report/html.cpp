@@ -265,6 +265,7 @@ void facts(Out& out, const Report& r) {
                      m->peak_memory_mb ? ", needs " + bytes_text(*m->peak_memory_mb * 1e6) + " of memory" : ""));
   line("Outputs",
        escape(r.verification.against) + (r.verification.note.empty() ? "" : ". " + escape(r.verification.note)));
+  line("Accuracy", escape(r.verification.accuracy));
   line("Machine", fmt::format("{}, {} core{}, {}, {}", escape(e.cpu), e.cores, e.cores == 1 ? "" : "s", escape(e.isa),
                               escape(e.os)));
   line("Limits",

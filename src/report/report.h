@@ -90,8 +90,9 @@ struct Verification {
   double max_rel_error = 0;  // largest ‖out − ref‖ / ‖ref‖ over outputs and samples
   double tolerance = 0;
   int64_t samples = 0;
-  std::string against;  // "the unoptimised graph on 3 random inputs and data.npz"
-  std::string note;     // why it failed
+  std::string against;   // "the unoptimised graph on 3 random inputs and data.npz"
+  std::string note;      // why it failed
+  std::string accuracy;  // what accuracy_drop_pct of candidates is: of which output, against what, on how much
 };
 
 struct Report {

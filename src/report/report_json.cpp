@@ -61,7 +61,7 @@ void fields(A& a, Environment& e) {
 template <typename A>
 void fields(A& a, Verification& v) {
   a("verified", v.verified), a("max_rel_error", v.max_rel_error), a("tolerance", v.tolerance), a("samples", v.samples);
-  a("against", v.against), a("note", v.note);
+  a("against", v.against), a("note", v.note), a("accuracy", v.accuracy);
 }
 
 template <typename A>

@@ -86,6 +86,17 @@ def test_bench(rooftune, model, name, precision, bound):
     assert row["p50_ms"] > 0 and row["roofline_fraction"] <= 1
 
 
+def test_profile(rooftune, tmp_path):
+    model = mlp(tmp_path / "mlp.onnx")
+    wide = rooftune.json("profile", model, "--runs", 1, "--threads", 1)
+    assert wide["precision"] == "fp32"
+    for precision in BOUNDS:
+        row = rooftune.json("profile", model, "--precision", precision, "--runs", 1, "--threads", 1)
+        assert row["precision"] == precision and sum(o["bytes"] for o in row["operators"]) < 0.8 * sum(o["bytes"] for o in wide["operators"])
+    done = rooftune("profile", model, "--precision", "int3")
+    assert done.returncode == 3 and "profile: precision 'int3' is not available; there are fp32, bf16 and fp16" in done.stderr
+
+
 def test_the_fastest_within_the_bound_wins(rooftune, tmp_path):
     model = cnn(tmp_path / "cnn.onnx")
     document = rooftune.json("optimize", model, "--budget", "2s", "--precisions", "fp32,bf16,fp16", "--threads", 1, "--seed", 3, "-o",
