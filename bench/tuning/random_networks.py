@@ -1,7 +1,7 @@
 """Networks of random layers, to learn from how long kernels take: `random_networks.py FOLDER [--seed 1] [--count 12]`.
 
-Half of them are chains of convolutions (plain, pointwise, strided, depthwise, transposed, with activations, additions and
-pooling between), half are blocks of products, normalisations and attention. Sizes are drawn, not taken from any model, so
+Half of them are chains of convolutions (plain, pointwise, strided, depthwise, transposed, with activations, additions,
+concatenations and pooling between), half are blocks of products, normalisations and attention. Sizes are drawn, not taken from any model, so
 what is learned from them may be tested on every model.
 """
 import argparse
@@ -39,9 +39,16 @@ def activation(b, draw, x):
 def convolutions(name, draw):
     b = Builder(name)
     size, channels = draw.choice((28, 40, 56, 64, 80, 112, 128)), draw.choice((3, 8, 16, 32))
+    if draw.random() < 0.4:   # a picture, and its first layer
+        size, channels = draw.choice((160, 192, 224, 256)), draw.choice((1, 3, 3))
     x = b.input("x", np.float32, [1, channels, size, size])
+    if channels <= 3:
+        k, stride, out = draw.choice((3, 5, 7)), 2 if size > 128 else draw.choice((1, 2)), draw.choice((16, 24, 32, 48, 64))
+        x = b.op("Conv", x, weight(b, out, channels, k, k), weight(b, out), kernel_shape=[k, k], strides=[stride] * 2, pads=[k // 2] * 4)
+        x = activation(b, draw, x)
+        channels, size = out, (size + stride - 1) // stride
     for _ in range(14):
-        kind = draw.choice(("plain", "plain", "pointwise", "pointwise", "depthwise", "depthwise", "residual", "pool", "transposed"))
+        kind = draw.choice(("plain", "plain", "pointwise", "pointwise", "depthwise", "depthwise", "residual", "pool", "transposed", "concat"))
         most = max(c for c in CHANNELS if c * size * size <= 420000 or c == 16)
         out = draw.choice([c for c in CHANNELS if c <= most])
         if kind == "plain":
@@ -62,16 +69,28 @@ def convolutions(name, draw):
             y = b.op("Conv", x, weight(b, channels, channels, 1, 1), weight(b, channels), kernel_shape=[1, 1])
             x = b.op("Add", x, y)
         elif kind == "pool" and size >= 14:
-            if draw.random() < 0.7:
+            if draw.random() < 0.4:
                 x = b.op("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+                size -= size % 2
+            elif draw.random() < 0.5:
+                x = b.op("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+                size += size % 2
             else:
                 x = b.op("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
             size //= 2
+        elif kind == "concat" and 2 * channels * size * size <= 1000000:
+            out = min(out, 2 * channels)
+            x = b.op("Concat", x, b.op("Conv", x, weight(b, out, channels, 1, 1), weight(b, out), kernel_shape=[1, 1]), axis=1)
+            channels += out
         elif kind == "transposed" and size <= 40 and channels * 64 < 40000:
             out = min(out, 128)
             x = b.op("ConvTranspose", x, weight(b, channels, out, 2, 2), weight(b, out), kernel_shape=[2, 2], strides=[2, 2])
             channels, size = out, 2 * size
         x = activation(b, draw, x)
+    if draw.random() < 0.25:  # of every pixel
+        out = draw.choice((1, 2, 4, 21))
+        x = b.op("Conv", x, weight(b, out, channels, 1, 1), weight(b, out), kernel_shape=[1, 1])
+        return b.finish(x, [1, out, size, size])
     x = b.op("GlobalAveragePool", x)
     x = b.op("Flatten", x)
     out = draw.choice((10, 100, 365, 1000))

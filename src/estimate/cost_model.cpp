@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "base/error.h"
@@ -37,12 +38,33 @@ std::vector<size_t> folds_of(const std::vector<Sample>& samples) {
   return folds;
 }
 
-/// The value below which a share of them lies.
-double quantile(std::vector<double> values, double share) {
-  const auto at =
-      std::min(values.size() - 1, static_cast<size_t>(std::ceil(share * static_cast<double>(values.size()))));
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(at), values.end());
-  return values[at];
+/// What one member learns from, and what it does not see.
+struct Fold {
+  Fold(const std::vector<Sample>& samples, const std::vector<float>& targets, const std::vector<size_t>& folds,
+       size_t m) {
+    for (size_t i = 0; i < samples.size(); ++i) {
+      if (folds[i] == m) unseen.add(samples[i].features.values), held_out.push_back(i);
+      else seen.add(samples[i].features.values), values.push_back(targets[i]);
+    }
+  }
+  Matrix seen, unseen;
+  std::vector<float> values;     // of what is seen
+  std::vector<size_t> held_out;  // numbers of what is not
+};
+
+/// The value below which a share of what a kernel that was not seen gives lies, each kernel counting as one however many
+/// schedules of it were measured (Dunn, Wasserman, Ramdas: Distribution-free prediction sets for two-layer hierarchical
+/// models, 2022).
+double quantile(const std::vector<double>& values, const std::vector<Sample>& samples, double share) {
+  std::map<uint64_t, double> of_kernel;
+  for (const auto& s : samples) of_kernel[s.kernel] += 1;
+  std::vector<std::pair<double, double>> weighted;
+  for (size_t i = 0; i < values.size(); ++i) weighted.emplace_back(values[i], 1 / of_kernel[samples[i].kernel]);
+  std::sort(weighted.begin(), weighted.end());
+  double left = share * (static_cast<double>(of_kernel.size()) + 1);
+  for (const auto& [value, weight] : weighted)
+    if ((left -= weight) <= 0) return value;
+  return weighted.back().first;
 }
 
 }  // namespace
@@ -60,23 +82,18 @@ void CostModel::fit(const std::vector<Sample>& samples, double effort) {
   options.rounds = std::max(20, static_cast<int>(300 * effort));
   options.rate = effort < 0.6 ? 0.1 : 0.06;
   options.depth = 6;
-  std::vector<float> errors(samples.size());
+  std::vector<float> targets, errors(samples.size());
+  for (const auto& s : samples) targets.push_back(static_cast<float>(target_of(s)));
   for (size_t m = 0; m < kMembers; ++m) {
-    Matrix seen, unseen;
-    std::vector<float> values;
-    std::vector<size_t> held_out;
-    for (size_t i = 0; i < samples.size(); ++i) {
-      if (folds[i] == m) unseen.add(samples[i].features.values), held_out.push_back(i);
-      else seen.add(samples[i].features.values), values.push_back(static_cast<float>(target_of(samples[i])));
-    }
-    if (values.empty()) continue;
+    const Fold fold(samples, targets, folds, m);
+    if (fold.values.empty()) continue;
     options.seed = seed_ * 31 + m;
-    members_.push_back(library->fit(seen, values, {}, options));
-    const auto guesses = members_.back()->predict(unseen);
-    for (size_t h = 0; h < held_out.size(); ++h)
-      errors[held_out[h]] = std::abs(guesses[h] - static_cast<float>(target_of(samples[held_out[h]])));
+    members_.push_back(library->fit(fold.seen, fold.values, {}, options));
+    const auto guesses = members_.back()->predict(fold.unseen);
+    for (size_t h = 0; h < fold.held_out.size(); ++h)
+      errors[fold.held_out[h]] = std::abs(guesses[h] - targets[fold.held_out[h]]);
   }
-  // Where it errs how much: again learned, from errors on what was not seen.
+  // Where it errs how much: again learned, from errors on what was not seen, and judged on what this has not seen either.
   std::vector<float> log_errors;
   for (const float e : errors) log_errors.push_back(std::log(std::max(e, 0.01F)));
   TreeOptions coarse;
@@ -84,11 +101,19 @@ void CostModel::fit(const std::vector<Sample>& samples, double effort) {
   coarse.depth = 3;
   coarse.least = 20;
   coarse.seed = seed_ * 31 + kMembers;
+  std::vector<double> ratios(samples.size());
+  for (size_t m = 0; m < kMembers; ++m) {
+    const Fold fold(samples, log_errors, folds, m);
+    if (fold.values.empty() || fold.held_out.empty()) continue;
+    error_ = library->fit(fold.seen, fold.values, {}, coarse);
+    const auto expected = errors_of(fold.unseen);
+    for (size_t h = 0; h < fold.held_out.size(); ++h) {
+      const size_t i = fold.held_out[h];
+      ratios[i] = errors[i] / expected[h];
+    }
+  }
   error_ = library->fit(all, log_errors, {}, coarse);
-  const auto expected = errors_of(all);
-  std::vector<double> ratios;
-  for (size_t i = 0; i < errors.size(); ++i) ratios.push_back(errors[i] / expected[i]);
-  quantile_ = quantile(std::move(ratios), kCoverage);
+  quantile_ = quantile(ratios, samples, kCoverage);
 }
 
 /// Expected size of the members' error, up to a factor that is the same for all.

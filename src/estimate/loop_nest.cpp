@@ -11,6 +11,12 @@ using namespace kernel;
 
 namespace {
 
+/// Whether the stage is `root` or computed somewhere inside of it.
+bool is_inside(const Schedule& schedule, int stage, int root) {
+  while (stage >= 0 && stage != root) stage = schedule.stages[static_cast<size_t>(stage)].at_stage;
+  return stage == root;
+}
+
 /// Own axis for each axis of the stage that `s` is computed in, found by how readers index it.
 std::vector<int> axes_in(const Kernel& k, const Schedule& schedule, int s, int root) {
   std::vector<int> of_root(k.stages[static_cast<size_t>(root)].axes.size(), -1);
@@ -20,7 +26,7 @@ std::vector<int> axes_in(const Kernel& k, const Schedule& schedule, int s, int r
   }
   const int buffer = k.stages[static_cast<size_t>(s)].buffer;
   for (int r : readers(k, buffer)) {
-    if (r != root && schedule.stages[static_cast<size_t>(r)].at_stage != root) continue;
+    if (!is_inside(schedule, r, root)) continue;
     const auto reader = axes_in(k, schedule, r, root);
     for (const auto& node : k.stages[static_cast<size_t>(r)].nodes) {
       if (node.op != Op::load || node.buffer != buffer) continue;
@@ -34,6 +40,37 @@ std::vector<int> axes_in(const Kernel& k, const Schedule& schedule, int s, int r
     break;
   }
   return of_root;
+}
+
+/// How far an index reaches over a region of the stage's axes.
+double span(const Index& index, const std::vector<int64_t>& region) {
+  double elements = 1;
+  for (size_t a = 0; a < region.size(); ++a) {
+    const auto coefficient = index.coefficient(static_cast<int>(a));
+    if (coefficient != 0) elements += static_cast<double>(std::abs(coefficient) * (region[a] - 1));
+    else if (index.appears_inside(static_cast<int>(a))) elements *= static_cast<double>(region[a]);
+  }
+  return elements;
+}
+
+/// What stages inside of `root` need of stage `s` for a region of the root.
+std::vector<int64_t> needed(const Kernel& k, const Schedule& schedule, int s, int root,
+                            const std::vector<int64_t>& of_root) {
+  if (s == root) return of_root;
+  const auto& stage = k.stages[static_cast<size_t>(s)];
+  std::vector<int64_t> region(stage.axes.size(), 1);
+  for (size_t a = static_cast<size_t>(stage.spatial); a < region.size(); ++a) region[a] = stage.axes[a].extent;
+  for (int r : readers(k, stage.buffer)) {
+    if (!is_inside(schedule, r, root)) continue;
+    const auto reads = needed(k, schedule, r, root, of_root);
+    for (const auto& node : k.stages[static_cast<size_t>(r)].nodes) {
+      if (node.op != Op::load || node.buffer != stage.buffer) continue;
+      for (size_t d = 0; d < node.indices.size() && d < static_cast<size_t>(stage.spatial); ++d)
+        region[d] =
+            std::max(region[d], std::min(stage.axes[d].extent, static_cast<int64_t>(span(node.indices[d], reads))));
+    }
+  }
+  return region;
 }
 
 void walk(const std::vector<Loop>& loops, size_t count, const std::vector<int>& own, std::vector<int64_t>& root_left,
@@ -65,12 +102,37 @@ Nest nest_of(const Kernel& k, const Schedule& schedule, int s) {
   nest.dots.assign(stage.axes.size(), 1);
   std::vector<int64_t> left;
   for (const auto& axis : stage.axes) left.push_back(axis.extent);
+  nest.extent = left;
   if (plan.at_stage >= 0) {
-    const auto& root = k.stages[static_cast<size_t>(plan.at_stage)];
-    std::vector<int64_t> root_left;
-    for (const auto& axis : root.axes) root_left.push_back(axis.extent);
-    walk(schedule.stages[static_cast<size_t>(plan.at_stage)].loops, static_cast<size_t>(plan.at_loop) + 1,
-         axes_in(k, schedule, s, plan.at_stage), root_left, left, nest);
+    const Nest root = nest_of(k, schedule, plan.at_stage);
+    const auto own = axes_in(k, schedule, s, plan.at_stage);
+    nest.outside = std::min(root.loops.size(), root.outside + static_cast<size_t>(plan.at_loop) + 1);
+    const auto& of_root = root.region[nest.outside];
+    left = needed(k, schedule, s, plan.at_stage, of_root);
+    // Of what slides along the loop around it only the part is computed that the turn before did not need.
+    const auto& around = schedule.stages[static_cast<size_t>(plan.at_stage)].loops;
+    if (plan.slide_axis >= 0 && static_cast<size_t>(plan.at_loop) < around.size()) {
+      auto longer = of_root;
+      auto& walked = longer[static_cast<size_t>(around[static_cast<size_t>(plan.at_loop)].axis)];
+      walked *= 2;
+      const auto a = static_cast<size_t>(plan.slide_axis);
+      const int64_t added = needed(k, schedule, s, plan.at_stage, longer)[a] - left[a];
+      if (added > 0) left[a] = std::min(left[a], added);
+    }
+    std::vector<int> from(left.size(), -1);  // the root's axis
+    for (size_t a = 0; a < own.size(); ++a)
+      if (own[a] >= 0) from[static_cast<size_t>(own[a])] = static_cast<int>(a);
+    for (size_t a = 0; a < left.size(); ++a)
+      nest.extent[a] = from[a] < 0 ? left[a] : std::min(nest.extent[a], root.extent[static_cast<size_t>(from[a])]);
+    for (size_t i = 0; i < nest.outside; ++i) {
+      auto loop = root.loops[i];
+      loop.axis = loop.axis < 0 ? -1 : own[static_cast<size_t>(loop.axis)];
+      nest.loops.push_back(loop);
+      auto region = left;
+      for (size_t a = 0; a < left.size(); ++a)
+        if (from[a] >= 0) region[a] = std::min(nest.extent[a], root.region[i][static_cast<size_t>(from[a])]);
+      nest.region.push_back(std::move(region));
+    }
   }
   std::vector<int> own(stage.axes.size());
   for (size_t a = 0; a < own.size(); ++a) own[a] = static_cast<int>(a);
@@ -82,17 +144,13 @@ Nest nest_of(const Kernel& k, const Schedule& schedule, int s) {
 
 double footprint(const Kernel& k, const ExprNode& node, const std::vector<int64_t>& region) {
   const auto& buffer = k.buffers[static_cast<size_t>(node.buffer)];
-  double elements = 1;
-  for (size_t d = 0; d < node.indices.size(); ++d) {
-    double span = 1;
-    for (size_t a = 0; a < region.size(); ++a) {
-      const auto coefficient = node.indices[d].coefficient(static_cast<int>(a));
-      if (coefficient != 0) span += static_cast<double>(std::abs(coefficient) * (region[a] - 1));
-      else if (node.indices[d].appears_inside(static_cast<int>(a))) span *= static_cast<double>(region[a]);
-    }
-    elements *= std::min(span, static_cast<double>(buffer.shape[d]));
-  }
-  return elements * static_cast<double>(ir::byte_size(buffer.dtype, 1));
+  double elements = 1, points = 1;
+  for (size_t d = 0; d < node.indices.size(); ++d)
+    elements *= std::min(span(node.indices[d], region), static_cast<double>(buffer.shape[d]));
+  for (size_t a = 0; a < region.size(); ++a)
+    if (uses(node, static_cast<int>(a))) points *= static_cast<double>(region[a]);
+  // A point reads one element: where an axis stands in several indices (pixels as y and x) spans say too much.
+  return std::min(elements, points) * static_cast<double>(ir::byte_size(buffer.dtype, 1));
 }
 
 bool uses(const ExprNode& node, int axis) {

@@ -20,6 +20,8 @@ struct Nest {
   std::vector<std::vector<int64_t>> region;  // before each loop: what is left of each axis; one more at the end
   std::vector<int64_t> dots;                 // per axis: elements that one instruction multiplies and sums
   bool tile = false;                         // that instruction is a product of tiles
+  std::vector<int64_t> extent;  // per axis: what the loops over it walk in all, once per turn of all others
+  size_t outside = 0;           // so many of the loops are those of stages that it is computed in
 };
 
 /// Those of the stage that it is computed in included, outside of its own.

@@ -63,6 +63,7 @@ class Costing {
         schedule_(schedule),
         target_(target),
         machine_(target.machine),
+        number_(s),
         stage_(k.stages[static_cast<size_t>(s)]),
         nest_(nest_of(k, schedule, s)),
         depends_(axis_dependence(stage_)) {
@@ -132,7 +133,7 @@ class Costing {
 
   /// In instructions: of a dot product's axis one covers several elements.
   double extent_of(size_t axis) const {
-    return ceil_of(static_cast<double>(stage_.axes[axis].extent), static_cast<double>(nest_.dots[axis]));
+    return ceil_of(static_cast<double>(nest_.extent[axis]), static_cast<double>(nest_.dots[axis]));
   }
 
   /// Copies of what depends on these axes, in vector registers.
@@ -150,6 +151,18 @@ class Costing {
     for (size_t a = 0; a < stage_.axes.size(); ++a)
       if (uses(load, static_cast<int>(a))) axes |= uint64_t{1} << a;
     return axes;
+  }
+
+  /// What is computed inside of this stage's innermost loop stays in the register tile.
+  bool in_registers(const ExprNode& load) const {
+    const int writer = k_.stage_of(load.buffer);
+    if (writer < 0) return false;
+    const auto& plan = schedule_.stages[static_cast<size_t>(writer)];
+    return plan.at_stage == number_ && nest_.outside + static_cast<size_t>(plan.at_loop) + 1 == inner_;
+  }
+
+  double lanes_used(const std::vector<double>& sizes) const {
+    return vector_ < 0 ? 1 : std::min<double>(machine_.lanes, sizes[static_cast<size_t>(vector_)]);
   }
 
   struct Body {
@@ -179,11 +192,12 @@ class Costing {
     for (size_t n = 0; n < stage_.nodes.size(); ++n) {
       const auto& node = stage_.nodes[n];
       if (node.op == Op::load) {
+        if (in_registers(node)) continue;
         const double times = copies(sizes, axes_of(node));
         switch (access_along(k_, schedule_, node, vector_)) {
           case Access::one_for_all:
           case Access::contiguous: body.loads += 0.5 * times; break;
-          case Access::strided: body.gathers += 0.5 * times * machine_.lanes; break;
+          case Access::strided: body.gathers += 0.5 * times * lanes_used(sizes); break;
         }
         continue;
       }
@@ -310,6 +324,7 @@ class Costing {
   const Schedule& schedule_;
   const CostTarget& target_;
   const Machine& machine_;
+  const int number_;
   const Stage& stage_;
   const Nest nest_;
   const std::vector<uint64_t> depends_;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -59,8 +60,10 @@ double best_rate(double work, double seconds, const std::function<void(int64_t)>
 }
 
 using Buffer = std::unique_ptr<float, decltype(&std::free)>;
+constexpr size_t kHugePage = size_t{2} << 20;
 
-/// Working sets per level: well inside the level and well outside of the one before.
+/// Working sets per level: well outside of the one before, and no larger than that asks for: of a last level that others
+/// share, or that a virtual machine is told more of than it has, a small part is what a model's data get.
 struct Level {
   std::string name;
   double bytes_per_thread;
@@ -72,7 +75,7 @@ std::vector<Level> levels(const hardware::Host& host, int threads) {
   for (const hardware::CacheLevel& cache : host.caches) {
     const double sharers = std::min(cache.shared_by, threads);
     const double share = cache.bytes / sharers;
-    const double target = cache.level == 1 ? share / 2 : std::min(share / 2, std::max(share / 4, inner * 4));
+    const double target = cache.level == 1 ? share / 2 : std::min(share / 2, inner * 4);
     if (share > inner * 1.5) result.push_back({fmt::format("L{}", cache.level), target});
     inner = std::max(inner, share);
     total = std::max(total, cache.bytes * std::max(1, host.logical_cpus / std::max(1, cache.shared_by)));
@@ -97,11 +100,14 @@ void keep_rate(Curve& curve, int threads, double rate) {
 void measure_bandwidth(const hardware::Host& host, double seconds, int threads, ThreadPool& pool, Peaks& peaks) {
   const ReadKernel read = read_kernel(host);
   for (const Level& level : levels(host, threads)) {
-    const size_t bytes = std::max<size_t>(4096, static_cast<size_t>(level.bytes_per_thread) / 4096 * 4096);
+    const size_t wanted = static_cast<size_t>(level.bytes_per_thread), page = wanted >= kHugePage ? kHugePage : 4096;
+    const size_t bytes = std::max<size_t>(page, wanted / page * page);
     std::vector<Buffer> buffers;
     for (int t = 0; t < threads; ++t) {
-      buffers.emplace_back(static_cast<float*>(std::aligned_alloc(4096, bytes)), &std::free);
+      buffers.emplace_back(static_cast<float*>(std::aligned_alloc(bytes >= kHugePage ? kHugePage : 4096, bytes)),
+                           &std::free);
       if (!buffers.back()) throw EnvironmentError("not enough memory to measure the bandwidth ({} bytes)", bytes);
+      madvise(buffers.back().get(), bytes, MADV_HUGEPAGE);  // as a model's working memory is; best effort
     }
     pool.parallel_for(threads, [&](int, int64_t begin, int64_t end) {  // the thread that reads a page also places it
       for (int64_t t = begin; t < end; ++t)
