@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Latency of Rooftune beside onnxruntime and OpenVINO (f32 forced), on this CPU.
+"""Latency of Rooftune beside onnxruntime and OpenVINO (in f32 unless --precision says otherwise), on this CPU.
 
-cpu.py MODEL.onnx [...] [--tuned DIR] [--threads 1,2] [--engines rooftune,onnxruntime,openvino] [--out bench.json]
+cpu.py MODEL.onnx [...] [--tuned DIR] [--threads 1,2] [--engines rooftune,onnxruntime,openvino] [--precision bf16] [--out bench.json]
 
 Every engine lives in a worker process of its own, with the model loaded. Bursts are interleaved A B C B C A C A B ...
 so that drift of the machine hits all alike. Before a burst the controller waits for the other processes to fall quiet;
@@ -10,7 +10,8 @@ until every engine has --rounds undisturbed ones. p50, p95 and min are over the 
 rival is the median over rounds of p50(rooftune) / p50(rival), both of the same round.
 `rooftune` is the untuned model; with --tuned DIR, DIR/<threads>/<name>/model.rt (or DIR/<name>.rt, DIR/<name>/model.rt)
 is measured as `rooftune-tuned`.
-Outputs on fresh random inputs are compared with onnxruntime's. Writes --out (everything) and the table beside it (.md)."""
+Outputs on fresh random inputs are compared with onnxruntime's (in f32; at other precisions, which it cannot be asked for,
+it is not timed). Writes --out (everything) and the table beside it (.md)."""
 import argparse
 import json
 import os
@@ -54,13 +55,13 @@ def wait_until_quiet(limit_s):
 
 # ---------------------------------------------------------------- workers
 class Worker:
-    def __init__(self, engine, path, threads, inputs, folder, timeout_s):
+    def __init__(self, engine, path, threads, inputs, folder, timeout_s, precision):
         self.engine, self.bursts = engine, []
         self.outputs_path = f"{folder}/{engine}.npz"
         self.log_path = f"{folder}/{engine}.log"
         env = dict(os.environ, OMP_NUM_THREADS=str(threads))  # and BENCH_CLOCK, of --cpu-time
         command = [sys.executable, str(HERE / "worker.py"), engine.split("-")[0], str(path), str(threads), inputs,
-                   self.outputs_path]
+                   self.outputs_path, precision]
         with open(self.log_path, "w") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
                                             env=env, start_new_session=True)
@@ -119,19 +120,22 @@ def measure(path, threads, engines, args):
         try:
             for engine, model in engines:
                 try:
-                    workers.append(Worker(engine, model, threads, f"{folder}/in.npz", folder, args.timeout))
+                    workers.append(Worker(engine, model, threads, f"{folder}/in.npz", folder, args.timeout, args.precision))
                 except RuntimeError as e:
                     rows.append(dict(engine=engine, error=str(e)))
             interleave(workers, rows, args)
             outputs = {w.engine: dict(np.load(w.outputs_path)) for w in workers}
+            if "onnxruntime" not in outputs:
+                reference = Worker("onnxruntime", path, threads, f"{folder}/in.npz", folder, args.timeout, "fp32")
+                reference.close()
+                outputs["onnxruntime"] = dict(np.load(reference.outputs_path))
         finally:
             for w in workers:
                 w.close()
-    reference = outputs.get("onnxruntime")
     for w in workers:
         row = dict(engine=w.engine, **w.info, **summary(w))
-        if reference and w.engine != "onnxruntime":
-            row["relative_error"] = relative_error(outputs[w.engine], reference)
+        if w.engine != "onnxruntime":
+            row["relative_error"] = relative_error(outputs[w.engine], outputs["onnxruntime"])
         rows.append(row)
     ratios(rows)
     return rows
@@ -219,7 +223,8 @@ def main():
     add = parser.add_argument
     add("models", nargs="+", type=Path)
     add("--tuned", type=Path)
-    add("--engines", default="rooftune,onnxruntime,openvino")
+    add("--engines", help="rooftune,onnxruntime,openvino; without onnxruntime where --precision is not fp32")
+    add("--precision", default="fp32", help="fp32, bf16 or fp16: what engines are asked to compute in")
     add("--threads", default="1,2")
     add("--rounds", type=int, default=6)
     add("--max-rounds", type=int, default=14)
@@ -231,9 +236,10 @@ def main():
     add("--cpu-time", action="store_true", help="measure the time that an engine's process computes, not the time that passes: "
         "for one thread on a machine that others use")
     args = parser.parse_args()
+    args.engines = args.engines or ("rooftune,onnxruntime,openvino" if args.precision == "fp32" else "rooftune,openvino")
     if args.cpu_time:
         os.environ["BENCH_CLOCK"] = "cpu"
-    document = dict(environment=environment(), seed=args.seed, clock="cpu" if args.cpu_time else "wall", measurements=[])
+    document = dict(environment=environment(), seed=args.seed, precision=args.precision, clock="cpu" if args.cpu_time else "wall", measurements=[])
     for path in args.models:
         info = path.with_suffix(".json")
         gflop = json.loads(info.read_text())["gflop"] if info.exists() else None

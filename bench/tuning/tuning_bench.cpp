@@ -7,6 +7,9 @@
 // tuning_bench ablation MODEL.onnx --tasks 2 --seeds 5 --measurements 96 --out FILE.csv [--transfer DATA.jsonl]
 //     latency against number of measurements for each of the presets random, evolutionary, guided, bayesian, and default
 //     with the data of other models. Every schedule is measured once, whichever search asks for it first.
+// tuning_bench graphs MODEL.onnx… --out GRAPHS.jsonl [--threads N]
+//     untuned programs as graphs of kernels, with the measured time of every step and of the whole: what train_network.py
+//     learns from.
 #include "bench/tuning/tuning_bench.h"
 
 #include <fmt/format.h>
@@ -49,7 +52,9 @@ int main(int argc, char** argv) {
     if (what == "refresh") return bench::refresh(arguments);
     if (what == "evaluate") return bench::evaluate(arguments);
     if (what == "ablation") return bench::ablation(arguments);
-    fmt::print(stderr, "tuning_bench collect, refresh, evaluate or ablation: see bench/tuning/tuning_bench.cpp\n");
+    if (what == "graphs") return bench::graphs(arguments);
+    fmt::print(stderr,
+               "tuning_bench collect, refresh, evaluate, ablation or graphs: see bench/tuning/tuning_bench.cpp\n");
     return 2;
   } catch (const Error& e) {
     fmt::print(stderr, "error: {}\n", e.what());

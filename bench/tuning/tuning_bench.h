@@ -48,5 +48,6 @@ int collect(const Arguments& arguments);
 int refresh(const Arguments& arguments);
 int evaluate(const Arguments& arguments);
 int ablation(const Arguments& arguments);
+int graphs(const Arguments& arguments);
 
 }  // namespace rooftune::bench

@@ -22,6 +22,7 @@
 #include "pipeline/commands.h"
 #include "pipeline/data.h"
 #include "pipeline/free_dims.h"
+#include "pipeline/latency_network.h"
 #include "pipeline/model.h"
 #include "pipeline/optimize_report.h"
 #include "pipeline/trial.h"
@@ -154,6 +155,7 @@ struct Candidate {
   verify::Comparison comparison;
   std::optional<verify::Accuracy> accuracy;  // on the user's data
   double assembling_seconds = 0;
+  std::optional<double> predicted_ms;
   std::string rejected;  // why it may not
 
   double error() const { return comparison.max_rel_error(); }
@@ -173,8 +175,20 @@ std::vector<Candidate> candidates_of(const ir::Graph& graph, const Options& opti
   return all;
 }
 
-Json describe_tasks(const std::string& model, const std::vector<Candidate>& candidates) {
-  Json tasks = Json::array();
+/// What the network over its kernels says, else the sum of what they took alone; nothing where neither is known.
+std::optional<double> predicted(const tune::Workload& work, const tune::Tuned& tuned, const HostTarget& target) {
+  try {
+    if (const auto ms = predict_model_ms(work, tuned.choices, target)) return ms;
+  } catch (const Error& e) {
+    log_warning("no prediction by network: {}", e.what());
+  }
+  double sum = 0;
+  for (size_t t = 0; t < work.tasks.size(); ++t) sum += tuned.ms[t] > 0 ? tuned.ms[t] * work.tasks[t].runs : INFINITY;
+  return std::isfinite(sum) && sum > 0 ? std::optional(sum) : std::nullopt;
+}
+
+Json describe_tasks(const std::string& model, const std::vector<Candidate>& candidates, const HostTarget& target) {
+  Json tasks = Json::array(), rows = Json::array();
   size_t groups = 0;
   for (const auto& c : candidates) {
     for (const auto& task : c.work.tasks) {
@@ -187,8 +201,10 @@ Json describe_tasks(const std::string& model, const std::vector<Candidate>& cand
                        {"precision", c.precision.name}});
     }
     groups += c.work.partition.groups.size();
+    Json& row = rows.emplace_back(Json{{"id", c.id}, {"precision", c.precision.name}, {"predicted_ms", nullptr}});
+    if (const auto ms = predicted(c.work, tune::untuned(c.work, target.machine), target)) row["predicted_ms"] = *ms;
   }
-  return {{"model", model}, {"dry_run", true}, {"tasks", tasks}, {"groups", groups}};
+  return {{"model", model}, {"dry_run", true}, {"tasks", tasks}, {"groups", groups}, {"candidates", rows}};
 }
 
 /// Whether accuracy on the data is known or wanted.
@@ -227,6 +243,7 @@ void tune_candidate(Candidate& c, const HostTarget& target, codegen::Codegen& co
       verified_program(c.work, target.machine, codegen, tuning, c.tuned, golden, original, c.tolerance, progress);
   c.side = std::move(side);
   c.comparison = std::move(comparison);
+  c.predicted_ms = predicted(c.work, c.tuned, target);
   c.assembling_seconds = assembling_seconds;
   if (!c.comparison.agrees(c.tolerance)) c.rejected = "not verified: " + c.comparison.why_not(c.tolerance);
   check_accuracy(c, *c.side, golden, original, options);
@@ -283,10 +300,7 @@ Candidate* choose(Side& baseline, std::vector<Candidate>& candidates, const std:
       const auto& m = measured[&c] = measurement_of(*c.side, c.id);
       row.measured_ms = m.p50_ms;
       row.size_mb = m.size_mb;
-      double predicted = 0;  // nothing where a task's time is not known
-      for (size_t t = 0; t < c.work.tasks.size(); ++t)
-        predicted += c.tuned.ms[t] > 0 ? c.tuned.ms[t] * c.work.tasks[t].runs : INFINITY;
-      if (std::isfinite(predicted) && predicted > 0) row.predicted_ms = predicted;
+      row.predicted_ms = c.predicted_ms;
       if (c.rejected.empty() && m.p50_ms > report.baseline.p50_ms)
         c.rejected = "measured slower than the model as given";
       if (c.rejected.empty() && (best == nullptr || m.p50_ms < measured[best].p50_ms)) best = &c;
@@ -446,7 +460,7 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
     c.work = workload_of(model.graph, reported, target);
     c.passes = report.passes;
   }
-  if (options.dry_run) return describe_tasks(report.model, candidates);
+  if (options.dry_run) return describe_tasks(report.model, candidates, target);
 
   const auto golden = golden_runs(model.graph, options.data, options.seed, progress, cancelled);
   const double budget_start = measure::now_seconds();
