@@ -1,5 +1,5 @@
 """Builds the wheel: the package, librooftune.so with the code generator and the trees of the cost model beside it, their
-headers, the hardware registry, the presets of searches and the worker that runs other engines. There is no source distribution: what the libraries are built from is the whole
+headers, the registry (hardware, predictors), the presets of searches and the worker that runs other engines. There is no source distribution: what the libraries are built from is the whole
 repository.
 
 A build backend (PEP 517) of its own, because all that is needed is a zip archive with the right names in it. The
@@ -56,7 +56,7 @@ def _files():
     files["rooftune/bench/worker.py"] = ROOT / "bench" / "worker.py"  # `bench` runs other engines in it
     for header in HEADERS:
         files[f"rooftune/include/{Path(header).name}"] = ROOT / header
-    for path in sorted([*(ROOT / "registry").rglob("*.yaml"), *(ROOT / "configs").glob("*.yaml")]):
+    for path in sorted([*(ROOT / "registry").rglob("*.yaml"), *(ROOT / "registry").rglob("*.onnx"), *(ROOT / "configs").glob("*.yaml")]):
         files[f"rooftune/{path.relative_to(ROOT)}"] = path
     return files
 
