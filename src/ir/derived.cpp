@@ -1,16 +1,16 @@
 #include "ir/derived.h"
 
-namespace rooftune::ir {
+#include "ir/kept.h"
 
-std::shared_ptr<Storage> DerivedStorage::computed() const {
-  auto memory = allocate(bytes_);
-  compute(memory->data());
-  return memory;
-}
+namespace rooftune::ir {
 
 uint8_t* DerivedStorage::data() {
   const std::lock_guard lock(mutex_);
-  if (!kept_) kept_ = computed();
+  if (!kept_) {
+    auto memory = allocate_kept(bytes_);
+    compute(memory->data());
+    kept_ = std::move(memory);
+  }
   return kept_->data();
 }
 
@@ -19,7 +19,9 @@ std::shared_ptr<Storage> DerivedStorage::once() {
     const std::lock_guard lock(mutex_);
     if (kept_) return kept_;
   }
-  return computed();
+  auto memory = allocate(bytes_);
+  compute(memory->data());
+  return memory;
 }
 
 Tensor for_reading_once(const Tensor& tensor) {

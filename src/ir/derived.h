@@ -21,7 +21,6 @@ class DerivedStorage : public Storage {
   virtual void compute(uint8_t* to) const = 0;  // all of them; may be called by several threads
 
  private:
-  std::shared_ptr<Storage> computed() const;
   size_t bytes_;
   std::mutex mutex_;
   std::shared_ptr<Storage> kept_;

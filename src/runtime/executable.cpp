@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "ir/derived.h"
+#include "ir/kept.h"
 #include "ir/mapped.h"
 #include "runtime/executable_impl.h"
 #include "runtime/memory_plan.h"
@@ -313,8 +314,7 @@ void Executable::Impl::prepare(ThreadPool& pool) {
     std::vector<void*>& pointers = done[key];
     if (pointers.empty()) {
       for (int b : kernel.prepared_buffers) {
-        prepared.push_back(
-            std::make_shared<MemoryBlock>(std::max<size_t>(kernel.buffer_bytes[static_cast<size_t>(b)], 1)));
+        prepared.push_back(ir::allocate_kept(std::max<size_t>(kernel.buffer_bytes[static_cast<size_t>(b)], 1)));
         pointers.push_back(prepared.back()->data());
         buffers[b] = pointers.back();
       }

@@ -49,7 +49,7 @@ struct Executable::Impl {
   std::vector<LoadedCode> code;
   std::vector<int> root;              // of every slot
   std::vector<ir::Tensor> constants;  // by slot, aligned
-  std::vector<std::shared_ptr<MemoryBlock>> prepared;
+  std::vector<std::shared_ptr<ir::Storage>> prepared;
   std::vector<void*> table;                                  // constants and prepared buffers filled in, the rest null
   std::vector<TableEntry> arena_entries;                     // filled in by a context
   std::vector<TableEntry> boundary_entries;                  // inputs and outputs, filled in by every run

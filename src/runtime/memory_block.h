@@ -1,4 +1,4 @@
-// Zeroed memory straight from the system, on huge pages where it is big: arenas, scratch, prepared constants.
+// Zeroed memory straight from the system, on huge pages where it is big: arenas, scratch.
 #pragma once
 #include <cstddef>
 #include <cstdint>
