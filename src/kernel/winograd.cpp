@@ -9,6 +9,10 @@
 // Points are 0, ±p₁, ±p₂ and ∞. Rows for +p and -p share an even and an odd part (e ± p·o), so a one-dimensional transform
 // of six takes about a dozen operations. For m = 4 the points ±3/4, ±3/2 keep the error near that of plain summation
 // (textbook ±1, ±2: five times worse).
+//
+// Stride 2 is split by parity: y[i] = x[2i] w₀ + x[2i+2] w₂, which is F(2, 2) of the even inputs by three products (points 0,
+// 1, ∞), plus x[2i+1] w₁, two more. So two outputs take five products instead of six, in two dimensions 25 instead of 36,
+// of tiles of 5² inputs, and four filters: the two products of odd inputs share theirs.
 #include <algorithm>
 #include <cmath>
 
@@ -21,10 +25,19 @@
 namespace rooftune::kernel {
 namespace {
 
-std::vector<double> pairs_of(int m) {
-  if (m == 2) return {1.0};
-  return {0.75, 1.5};
-}
+/// F(m, 3) of one dimension.
+struct Minimal {
+  int m = 2, stride = 1;
+
+  std::vector<double> pairs() const { return m == 2 ? std::vector<double>{1.0} : std::vector<double>{0.75, 1.5}; }
+  int inputs() const { return (m - 1) * stride + 3; }
+  int products() const { return stride == 1 ? m + 2 : 2 * m + 1; }
+  int filters() const { return m + 2; }
+  /// Of products in their order. Stride 2: the odd inputs' two, then the even ones' three.
+  Index filter_of(const Index& product, const RangeOf& ranges) const {
+    return stride == 1 ? product : floordiv(product * 3, 4, ranges);
+  }
+};
 
 /// Coefficients of Π (x - q²) over all pairs but `left_out`, lowest power first.
 std::vector<double> even_product(const std::vector<double>& pairs, size_t left_out) {
@@ -53,7 +66,9 @@ int combination(StageBuilder& b, const std::vector<double>& c, const std::vector
 }
 
 /// Rows of Bᵀ x: for 0, +p₁, -p₁, …, ∞.
-std::vector<int> input_rows(StageBuilder& b, const std::vector<double>& pairs, const std::vector<int>& x) {
+std::vector<int> input_rows(StageBuilder& b, const Minimal& f, const std::vector<int>& x) {
+  if (f.stride == 2) return {x[1], x[3], b.sub(x[0], x[2]), x[2], b.sub(x[4], x[2])};
+  const auto pairs = f.pairs();
   std::vector<int> rows = {combination(b, even_product(pairs, pairs.size()), x, 0)};
   for (size_t i = 0; i < pairs.size(); ++i) {
     const auto c = even_product(pairs, i);
@@ -67,9 +82,11 @@ std::vector<int> input_rows(StageBuilder& b, const std::vector<double>& pairs, c
 }
 
 /// Rows of Aᵀ x: m outputs.
-std::vector<int> output_rows(StageBuilder& b, const std::vector<double>& pairs, int m, const std::vector<int>& x) {
+std::vector<int> output_rows(StageBuilder& b, const Minimal& f, const std::vector<int>& x) {
+  if (f.stride == 2) return {b.add(b.add(x[2], x[3]), x[0]), b.add(b.add(x[3], x[4]), x[1])};
+  const auto pairs = f.pairs();
   std::vector<int> rows;
-  for (int i = 0; i < m; ++i) {
+  for (int i = 0; i < f.m; ++i) {
     int sum = i == 0 ? x[0] : -1;
     for (size_t k = 0; k < pairs.size(); ++k) {
       const int plus = x[1 + 2 * k], minus = x[2 + 2 * k];
@@ -77,14 +94,17 @@ std::vector<int> output_rows(StageBuilder& b, const std::vector<double>& pairs, 
       const int term = scaled(b, std::pow(pairs[k], i), part);
       sum = sum < 0 ? term : b.add(term, sum);
     }
-    if (i == m - 1) sum = b.add(sum, x.back());
+    if (i == f.m - 1) sum = b.add(sum, x.back());
     rows.push_back(sum);
   }
   return rows;
 }
 
 /// The matrix G: value of point j's row at power k.
-double filter_coefficient(const std::vector<double>& pairs, int j, int k) {
+double filter_coefficient(const Minimal& f, int j, int k) {
+  constexpr double kByParity[4][3] = {{0, 1, 0}, {1, 0, 0}, {1, 0, 1}, {0, 0, 1}};
+  if (f.stride == 2) return kByParity[j][k];
+  const auto pairs = f.pairs();
   std::vector<double> points = {0};
   for (double p : pairs) points.push_back(p), points.push_back(-p);
   const int n = static_cast<int>(points.size());
@@ -115,10 +135,11 @@ struct Found {
   int stage = -1;     // the convolution
   int epilogue = -1;  // its only reader; -1: it writes an output itself
   int input = -1, weights = -1;
+  int stride = 1;
   int pad_y = 0, pad_x = 0;
 };
 
-/// Recognises acc(n,o,y,x | c,fy:3,fx:3) = Σ in[n, c, y+fy-p, x+fx-q] · w[o,c,fy,fx] by its accesses.
+/// Recognises acc(n,o,y,x | c,fy:3,fx:3) = Σ in[n, c, s·y+fy-p, s·x+fx-q] · w[o,c,fy,fx] by its accesses, s being 1 or 2.
 std::optional<Found> find_convolution(const Kernel& kernel) {
   for (int s = 0; s < static_cast<int>(kernel.stages.size()); ++s) {
     const auto& stage = kernel.stages[static_cast<size_t>(s)];
@@ -133,13 +154,16 @@ std::optional<Found> find_convolution(const Kernel& kernel) {
       if (constant && plain_axis(node.indices[0]) == 1 && plain_axis(node.indices[1]) == 4 &&
           plain_axis(node.indices[2]) == 5 && plain_axis(node.indices[3]) == 6)
         found.weights = node.buffer;
+      const int64_t stride = node.indices[2].coefficient(2);
       const auto shifted = [&](size_t d, int axis, int window) {
         const auto& e = node.indices[d];
-        return e == Index::variable(axis) + Index::variable(window) + Index(e.constant());
+        return e == Index::variable(axis) * stride + Index::variable(window) + Index(e.constant());
       };
-      if (!constant && node.where.empty() && plain_axis(node.indices[1]) == 4 && shifted(2, 2, 5) && shifted(3, 3, 6) &&
+      if (!constant && node.where.empty() && plain_axis(node.indices[1]) == 4 && (stride == 1 || stride == 2) &&
+          shifted(2, 2, 5) && shifted(3, 3, 6) &&
           (plain_axis(node.indices[0]) == 0 || (node.indices[0].is_constant() && stage.axes[0].extent == 1))) {
         found.input = node.buffer;
+        found.stride = static_cast<int>(stride);
         found.pad_y = static_cast<int>(-node.indices[2].constant());
         found.pad_x = static_cast<int>(-node.indices[3].constant());
       }
@@ -182,8 +206,9 @@ std::optional<Kernel> winograd(const Kernel& original, const Machine& machine, i
   const int64_t channels = conv.axes[4].extent;
   if (channels < machine.lanes || outputs < machine.lanes || height < m || width < m) return std::nullopt;
   const auto& in_shape = source.buffers[static_cast<size_t>(found->input)].shape;
-  const auto pairs = pairs_of(m);
-  const int size = m + 2;
+  const Minimal f{m, found->stride};
+  if (f.stride == 2 && m != 2) return std::nullopt;
+  const int size = f.products(), inputs = f.inputs(), filters = f.filters(), step = m * f.stride;
   const int64_t tiles_y = (height + m - 1) / m, tiles_x = (width + m - 1) / m;
   const int64_t tiles = batch * tiles_y * tiles_x;
 
@@ -193,65 +218,68 @@ std::optional<Kernel> winograd(const Kernel& original, const Machine& machine, i
   k.algorithm = "winograd" + std::to_string(m);
   k.error_class = 3;
   const Axis a{"a", size}, b{"b", size}, t{"t", tiles}, c{"c", channels}, o{"o", outputs};
+  const Axis ua{"a", filters}, ub{"b", filters};
   auto v = [](int i) { return Index::variable(i); };
 
   // U, in two one-dimensional steps; constants only, so it is prepared once.
   auto filter_rows = [&](StageBuilder& s, const std::vector<int>& taps) {
     std::vector<int> rows;
-    for (int j = 0; j < size; ++j) {
+    for (int j = 0; j < filters; ++j) {
       int sum = -1;
-      for (int f = 0; f < 3; ++f) {
-        const double g = filter_coefficient(pairs, j, f);
+      for (int i = 0; i < 3; ++i) {
+        const double g = filter_coefficient(f, j, i);
         if (g == 0) continue;
-        const int term = scaled(s, g, taps[static_cast<size_t>(f)]);
+        const int term = scaled(s, g, taps[static_cast<size_t>(i)]);
         sum = sum < 0 ? term : s.add(sum, term);
       }
       rows.push_back(sum);
     }
     return rows;
   };
-  StageBuilder u1(k, "wino_u1", {c, {"fx", 3}, a, o});
+  StageBuilder u1(k, "wino_u1", {c, {"fx", 3}, ua, o});
   std::vector<int> taps;
-  for (int f = 0; f < 3; ++f) taps.push_back(load_wide(u1, found->weights, {v(3), v(0), Index(f), v(1)}));
+  for (int i = 0; i < 3; ++i) taps.push_back(load_wide(u1, found->weights, {v(3), v(0), Index(i), v(1)}));
   const int u1_buffer = u1.finish(pick(u1, 2, filter_rows(u1, taps)));
-  StageBuilder u(k, "wino_u", {a, b, c, o});
+  StageBuilder u(k, "wino_u", {ua, ub, c, o});
   taps.clear();
-  for (int f = 0; f < 3; ++f) taps.push_back(u.load(u1_buffer, {v(2), Index(f), v(0), v(3)}));
+  for (int i = 0; i < 3; ++i) taps.push_back(u.load(u1_buffer, {v(2), Index(i), v(0), v(3)}));
   const int u_buffer = u.finish(pick(u, 1, filter_rows(u, taps)));
 
   // V, likewise: first along y, then along x. Inputs outside the image are zero.
-  const RangeOf tile_ranges = [&](int x) { return x == 0 ? Range{0, tiles - 1} : Range{0, size - 1}; };
   auto tile_of = [&](int axis, Index& n, Index& ty, Index& tx) {
     const RangeOf ranges = [&, axis](int x) { return x == axis ? Range{0, tiles - 1} : Range{0, 0}; };
     n = floordiv(v(axis), tiles_y * tiles_x, ranges);
     ty = floordiv(mod(v(axis), tiles_y * tiles_x, ranges), tiles_x, ranges);
     tx = mod(v(axis), tiles_x, ranges);
   };
-  StageBuilder v1(k, "wino_v1", {t, c, a, b});
+  StageBuilder v1(k, "wino_v1", {t, c, a, {"b", inputs}});
   Index n, ty, tx;
   tile_of(0, n, ty, tx);
   std::vector<int> x;
-  for (int i = 0; i < size; ++i) {
-    const Index iy = ty * m + Index(i - found->pad_y), ix = tx * m + v(3) - Index(found->pad_x);
+  for (int i = 0; i < inputs; ++i) {
+    const Index iy = ty * step + Index(i - found->pad_y), ix = tx * step + v(3) - Index(found->pad_x);
     std::vector<Index> inside;
     for (const auto& e : {iy, Index(in_shape[2] - 1) - iy, ix, Index(in_shape[3] - 1) - ix}) inside.push_back(e);
     x.push_back(load_wide(v1, found->input, {n, v(1), iy, ix}, inside));
   }
-  const int v1_buffer = v1.finish(pick(v1, 2, input_rows(v1, pairs, x)));
+  const int v1_buffer = v1.finish(pick(v1, 2, input_rows(v1, f, x)));
   StageBuilder v2(k, "wino_v", {a, b, t, c});
   x.clear();
-  for (int i = 0; i < size; ++i) x.push_back(v2.load(v1_buffer, {v(2), v(3), v(0), Index(i)}));
-  const int v_buffer = v2.finish(pick(v2, 1, input_rows(v2, pairs, x)));
+  for (int i = 0; i < inputs; ++i) x.push_back(v2.load(v1_buffer, {v(2), v(3), v(0), Index(i)}));
+  const int v_buffer = v2.finish(pick(v2, 1, input_rows(v2, f, x)));
 
   StageBuilder products(k, "wino_m", {a, b, t, o}, {c});
-  const int m_buffer = products.finish(products.mul(products.load(v_buffer, {v(0), v(1), v(2), v(4)}),
-                                                    products.load(u_buffer, {v(0), v(1), v(4), v(3)})),
-                                       Reduction::sum);
+  const RangeOf of_products = [&](int) { return Range{0, size - 1}; };
+  const int m_buffer = products.finish(
+      products.mul(
+          products.load(v_buffer, {v(0), v(1), v(2), v(4)}),
+          products.load(u_buffer, {f.filter_of(v(0), of_products), f.filter_of(v(1), of_products), v(4), v(3)})),
+      Reduction::sum);
 
   StageBuilder y1(k, "wino_y1", {t, o, {"i", m}, b});
   x.clear();
   for (int i = 0; i < size; ++i) x.push_back(y1.load(m_buffer, {Index(i), v(3), v(0), v(1)}));
-  const int y1_buffer = y1.finish(pick(y1, 2, output_rows(y1, pairs, m, x)));
+  const int y1_buffer = y1.finish(pick(y1, 2, output_rows(y1, f, x)));
 
   // The epilogue at the tile's pixels.
   StageBuilder y(k, "wino_y", {t, o, {"i", m}, {"j", m}});
@@ -264,11 +292,11 @@ std::optional<Kernel> winograd(const Kernel& original, const Machine& machine, i
   };
   x.clear();
   for (int i = 0; i < size; ++i) x.push_back(y.load(y1_buffer, {v(0), v(1), v(2), Index(i)}));
-  const int sum = pick(y, 3, output_rows(y, pairs, m, x));
+  const int sum = pick(y, 3, output_rows(y, f, x));
   finish_with_epilogue(y, source, conv, found->epilogue, sum, pixel, ranges);
   expand_math(k);
   // Products, and the transforms' additions and multiplications at about a dozen (m = 4) a row.
-  const double row = m == 2 ? 4 : 14;
+  const double row = f.stride == 2 ? 3 : m == 2 ? 4 : 14;
   const auto points = static_cast<double>(size) * size;
   k.operations = 2.0 * points * static_cast<double>(tiles * channels * outputs) +
                  static_cast<double>(tiles * (channels + outputs)) * 2.0 * size * row;
@@ -299,7 +327,8 @@ Schedule sketch_winograd(const Kernel& kernel, const Machine& machine, const Cho
   // U each; or, where there are too few blocks, their passes, and read all of V.
   const auto& transformed = kernel.buffers[static_cast<size_t>(kernel.stages[static_cast<size_t>(v)].buffer)];
   const int64_t points = transformed.shape[0] * transformed.shape[1];
-  const int64_t u_bytes = points * channels * outputs * 4;
+  const auto& filters = kernel.buffers[static_cast<size_t>(kernel.stages[static_cast<size_t>(u)].buffer)];
+  const int64_t u_bytes = filters.shape[0] * filters.shape[1] * channels * outputs * 4;
   constexpr int64_t kMostTiles = 64, kPass = 64;  // tiles of a block; outputs of a pass
   const int64_t passes = ceil_div(outputs, kPass);
   auto v_once = [&](int64_t block) { return tiles <= 2 * block && passes >= 2; };  // for all tasks

@@ -265,6 +265,9 @@ TEST(Emitter, Winograd) {
     check(testing::convolution({32, 48, 13, 10, 3, 1, 1}, true), 4, algorithm);
     check(testing::convolution({40, 24, 9, 14, 3, 1, 0}), 4, algorithm);
   }
+  check(testing::convolution({16, 32, 12, 12, 3, 2, 1}), 4, "winograd2");
+  check(testing::convolution({32, 48, 13, 10, 3, 2, 1}, true), 4, "winograd2");
+  check(testing::convolution({40, 24, 9, 14, 3, 2, 0}), 4, "winograd2");
 }
 
 /// 16-bit floats are operands and results only.
