@@ -126,6 +126,7 @@ int main(int argc, char** argv) {
   add("conv1 14 1024-256", testing::convolution({1024, 256, 14, 14, 1, 1, 0}));
   add("conv1 7 512-2048", testing::convolution({512, 2048, 7, 7, 1, 1, 0}));
   add("conv1 s2 56 256-512", testing::convolution({256, 512, 56, 56, 1, 2, 0}));
+  add("conv3 s2 224 3-32", testing::convolution({3, 32, 224, 224, 3, 2, 1, false, 16, false}));
   add("conv7 224 3-64", testing::convolution({3, 64, 224, 224, 7, 2, 3, false, 16, false}));
   add("dw3 112 32", testing::convolution({32, 32, 112, 112, 3, 1, 1, true}));
   add("dw3 28 192", testing::convolution({192, 192, 28, 28, 3, 1, 1, true}));

@@ -298,13 +298,8 @@ void Sketch::plan_register_tile(const Group& group, int reduction) {
   const int streamed = streamed_operand(reduction, tile);
   const auto moving =
       std::find_if(outer.rbegin(), outer.rend(), [&](const Outer& o) { return o.axis != tile.vector_axis; });
-  auto blocked = [&](int b) {
-    return kernel_.buffers[static_cast<size_t>(b)].layout.axes().size() >
-           kernel_.buffers[static_cast<size_t>(b)].shape.size();
-  };
   const bool can_ask = streamed >= 0 && moving != outer.rend();
-  const bool ahead = can_ask && choose_(stage.name + ".ahead", {0, 1},
-                                        blocked(streamed) && operand_bytes(streamed) > machine_.l2 / 2 ? 1 : 0) != 0;
+  const bool ahead = can_ask && choose_(stage.name + ".ahead", {0, 1}, 0) != 0;
   // The next panel of weights is asked for by the turns of this one, evenly: else the first of each panel wait for it.
   const int weights =
       within_panel.empty() || !broadcasts(stage, tile.vector_axis) ? -1 : vector_constant(stage, tile.vector_axis);

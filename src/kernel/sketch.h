@@ -75,6 +75,7 @@ class Sketch {
   std::vector<int> rolling_chain(const Group& group) const;
   void plan_rolling(const Group& group, const std::vector<int>& chain);
   Tile choose_tile(int stage, const std::vector<int64_t>& extent);
+  int64_t elements_shared(int stage, int vector_axis, const std::vector<int>& rows, int64_t of_rows) const;
   int vector_axis(int stage, const std::vector<int64_t>& extent, bool* reduces) const;
   std::pair<int, int> dot_axes(int stage, const std::vector<int64_t>& extent) const;
   bool choose_product_tiles(int stage, const std::vector<int64_t>& extent, Tile& tile);

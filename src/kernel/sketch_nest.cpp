@@ -11,7 +11,8 @@ namespace rooftune::kernel {
 // ----------------------------------------------------------------------------------------------------------- tiles
 
 constexpr double kStrided = -8;  // score of a vector that is gathered element by element
-constexpr int64_t kLong = 24;    // vectors: an operand that is that wide streams through the first-level cache
+constexpr int64_t kLongestWindow = 11;
+constexpr int64_t kLong = 24;  // vectors: an operand that is that wide streams through the first-level cache
 
 /// How well `axis` suits as vector axis for one access: contiguous or broadcast is good, a gather is bad.
 double Sketch::access_score(const Stage& stage, int buffer, const std::vector<Index>& indices, int axis,
@@ -125,6 +126,32 @@ std::vector<int> Sketch::row_axes(const Stage& stage, int vector_axis) const {
   return result;
 }
 
+/// Of a contraction over windows alone, whose innermost axis is unrolled so that rows share what they read: the elements
+/// that are then held in registers, broadcast, beside the sums.
+int64_t Sketch::elements_shared(int s, int vector_axis, const std::vector<int>& rows, int64_t of_rows) const {
+  const auto& stage = kernel_.stages[static_cast<size_t>(s)];
+  if (rows.empty() || !is_contraction(stage)) return 0;
+  int innermost = -1, windows = 0;
+  for (int a = stage.spatial; a < static_cast<int>(stage.axes.size()); ++a) {
+    const auto& axis = stage.axes[static_cast<size_t>(a)];
+    if (axis.extent > kLongestWindow || axis.live >= 0) return 0;
+    if (axis.extent > 1) innermost = a, ++windows;
+  }
+  if (windows < 2) return 0;
+  for (const auto& node : stage.nodes) {
+    if (node.op != Op::load) continue;
+    const bool for_all =
+        std::none_of(node.indices.begin(), node.indices.end(), [&](const Index& e) { return e.uses(vector_axis); });
+    for (const auto& e : node.indices) {
+      const int64_t row = e.coefficient(rows[0]), tap = e.coefficient(innermost);
+      const int64_t taps = stage.axes[static_cast<size_t>(innermost)].extent;
+      if (for_all && row != 0 && tap != 0)
+        return std::min(of_rows * taps, (of_rows - 1) * std::abs(row) + (taps - 1) * std::abs(tap) + 1);
+    }
+  }
+  return 0;
+}
+
 Sketch::Tile Sketch::choose_tile(int s, const std::vector<int64_t>& extent) {
   const auto& stage = kernel_.stages[static_cast<size_t>(s)];
   const std::string& name = stage.name;
@@ -155,6 +182,7 @@ Sketch::Tile Sketch::choose_tile(int s, const std::vector<int64_t>& extent) {
     for (int64_t r = 1; r <= std::min(first, most); ++r) {
       for (int64_t r2 = 1; r2 <= std::min(second, most / r); ++r2) {
         if (r2 > 1 && r != first) continue;  // two row axes only where the first is used up
+        if (r * r2 > 1 && r * r2 * v + v + elements_shared(s, tile.vector_axis, rows, r) > machine_.registers) continue;
         double cost = 0;
         for (int64_t y = 0; y < second; y += r2) {
           const int64_t n = std::min(r2, second - y);
@@ -200,7 +228,7 @@ std::vector<Loop> Sketch::reduction_loops(int s, const Tile& tile, const std::st
   for (int a = stage.spatial; a < static_cast<int>(stage.axes.size()); ++a) {
     if (stage.axes[static_cast<size_t>(a)].extent < 2 || (tile.vector_reduces && a == tile.vector_axis)) continue;
     const auto& axis = stage.axes[static_cast<size_t>(a)];
-    (axis.extent <= 11 && axis.live < 0 ? small : large).push_back(a);
+    (axis.extent <= kLongestWindow && axis.live < 0 ? small : large).push_back(a);
   }
   if (large.empty()) std::swap(small, large);
   std::vector<Loop> outer, middle, inner;
@@ -247,8 +275,8 @@ std::vector<Loop> Sketch::reduction_loops(int s, const Tile& tile, const std::st
     // Windows alone (pooling, depthwise): the innermost is unrolled, so that neighbouring rows share their loads.
     bool all_small = true;
     for (int a : large)
-      all_small =
-          all_small && stage.axes[static_cast<size_t>(a)].extent <= 11 && stage.axes[static_cast<size_t>(a)].live < 0;
+      all_small = all_small && stage.axes[static_cast<size_t>(a)].extent <= kLongestWindow &&
+                  stage.axes[static_cast<size_t>(a)].live < 0;
     if (all_small) {
       inner.clear();
       const int64_t unrolled = choose_(name + ".window", {0, 1}, 1);

@@ -90,13 +90,27 @@ TEST(Sketch, BlockedInputsOfConvolutionsAreReadAsTheyLie) {
     }
 }
 
-TEST(Sketch, LargeBlockedInputsAreAskedForAhead) {
+TEST(Sketch, LargeBlockedInputsAreLeftToTheProcessorsPrefetchers) {
   const Machine machine;
   const auto large = normalised(testing::convolution({256, 64, 56, 56, 1, 1, 0}), machine);
-  ASSERT_EQ(make_schedule(large, machine).prefetch.size(), 1u);
-  EXPECT_EQ(large.buffers[static_cast<size_t>(make_schedule(large, machine).prefetch[0].buffer)].name, "x");
-  const auto small = normalised(testing::convolution({64, 64, 14, 14, 1, 1, 0}), machine);
-  EXPECT_TRUE(make_schedule(small, machine).prefetch.empty());
+  EXPECT_TRUE(make_schedule(large, machine).prefetch.empty());
+  const auto asked = make_schedule(large, machine, {{"acc.ahead", 1}}).prefetch;
+  ASSERT_EQ(asked.size(), 1u);
+  EXPECT_EQ(large.buffers[static_cast<size_t>(asked[0].buffer)].name, "x");
+}
+
+TEST(Sketch, RowsOfAWindowLeaveRoomForWhatTheyShare) {
+  const Machine machine;
+  testing::ConvShape stem{3, 64, 224, 224, 7, 2, 3};
+  stem.blocked_input = false;
+  const auto kernel = normalised(testing::convolution(stem), machine);
+  const auto found = decisions(kernel, machine);
+  const auto start = [&](const std::string& name) {
+    return std::find_if(found.begin(), found.end(), [&](const Decision& d) { return d.name == name; })->start;
+  };
+  const int64_t rows = start("acc.rows"), vectors = start("acc.vectors");
+  EXPECT_LE(rows * vectors + vectors + 2 * (rows - 1) + 7, machine.registers);
+  EXPECT_GE(rows * vectors, 8) << "and enough sums hide the latency of each";
 }
 
 TEST(Sketch, TheNextPanelOfWeightsIsAskedForByTheRowsOfThisOne) {
@@ -173,6 +187,24 @@ TEST(Sketch, WinogradReadsWeightsOnceWhereTilesAreFew) {
     const auto& root = schedule.stages[static_cast<size_t>(stage_named(*kernel, "wino_y"))].loops;
     EXPECT_TRUE(root[0].axis != 0 || root[0].step >= 16) << print(*kernel, schedule);
   }
+}
+
+TEST(Sketch, WinogradSplitsStrideTwoByParity) {
+  const Machine machine;
+  const auto rewritten = [&](const std::string& name, const testing::ConvShape& shape) {
+    for (const auto& algorithm : algorithms())
+      if (algorithm.name == name) return algorithm.rewrite(testing::convolution(shape), machine);
+    return std::optional<Kernel>();
+  };
+  const testing::ConvShape shape{32, 32, 28, 28, 3, 2, 1};
+  const auto kernel = rewritten("winograd2", shape);
+  ASSERT_TRUE(kernel);
+  // 25 products instead of 36 for four outputs, and few additions.
+  const double direct = cost(testing::convolution(shape)).operations;
+  EXPECT_LT(kernel->operations, 0.85 * direct);
+  EXPECT_GT(kernel->operations, 25.0 / 36 * 0.95 * direct);
+  EXPECT_FALSE(rewritten("winograd4", shape));
+  EXPECT_FALSE(rewritten("winograd2", {32, 32, 28, 28, 3, 3, 1}));
 }
 
 TEST(Sketch, ScattersInVectorsAlongWhatTheIndicesDoNotKnow) {

@@ -201,11 +201,22 @@ void Emitter::prefetch(const Nest& nest, size_t level) {
       b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {pointer->getType()},
                          {pointer, b_.getInt32(0), b_.getInt32(static_cast<uint32_t>(locality)), b_.getInt32(1)});
     };
-    if (p.shared >= 0) {  // this turn's part of the lines, which lie together as constants that are packed do
+    if (p.shared >= 0) {
+      // This turn's part of what lies together, as constants that are packed do. One part follows the other through all
+      // turns of both loops: the processor's own prefetchers see a stream and run ahead of it.
       const auto range_of = variables_.range_of();
-      const Index turn = floordiv(nest.base[static_cast<size_t>(p.shared)], p.shared_step, range_of);
+      const auto& all = loops(nest);
+      const auto along = static_cast<size_t>(all[level].axis);
+      int64_t walked = stage(nest).axes[along].extent;
+      for (size_t i = 0; i < level; ++i)
+        if (all[i].axis == all[level].axis) walked = std::min(walked, all[i].step);
+      const int64_t rounds = (walked + all[level].step - 1) / all[level].step;
+      const Index round = floordiv(mod(nest.base[along], walked, range_of), all[level].step, range_of);
+      const Index turn =
+          mod(floordiv(nest.base[static_cast<size_t>(p.shared)], p.shared_step, range_of), p.turns, range_of);
       const int64_t part = (lines + p.turns - 1) / p.turns;
-      const Index first = address(place, read.base) + mod(turn, p.turns, range_of) * (part * line_elements);
+      const Index first = address(place, read.base) - round * (lines * line_elements) +
+                          (turn * rounds + round) * (part * line_elements);
       for (int64_t line = 0; line < std::min(part, kMostLines); ++line) ask_for(first + Index(line * line_elements), 2);
       continue;
     }
