@@ -1,13 +1,14 @@
 #include "ir/kept.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <mutex>
 
 namespace rooftune::ir {
 namespace {
 
-constexpr size_t kHugePage = size_t{2} << 20, kPage = 4096, kAlign = 64;
+constexpr size_t kHugePage = size_t{2} << 20, kAlign = 64;
 constexpr size_t kBlock = size_t{64} << 20;  // of addresses: what is never touched takes no memory
 
 size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
@@ -44,8 +45,10 @@ class Piece final : public Storage {
   Piece(std::shared_ptr<Block> block, uint8_t* data, size_t bytes)
       : block_(std::move(block)), data_(data), bytes_(bytes) {}
   ~Piece() override {
-    const uintptr_t from = round_up(reinterpret_cast<uintptr_t>(data_), kPage),
-                    to = reinterpret_cast<uintptr_t>(data_ + bytes_) / kPage * kPage;
+    // Whole pages only, of whatever size: neighbours lie on the rest.
+    static const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+    const uintptr_t from = round_up(reinterpret_cast<uintptr_t>(data_), page),
+                    to = reinterpret_cast<uintptr_t>(data_ + bytes_) / page * page;
     if (to > from) madvise(reinterpret_cast<void*>(from), to - from, MADV_DONTNEED);
   }
   Piece(const Piece&) = delete;

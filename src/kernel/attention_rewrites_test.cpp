@@ -112,6 +112,16 @@ TEST(WalkMapsAsRead, NotWhereOnlyAPartIsRead) {
   EXPECT_EQ(print(kernel), before);
 }
 
+// A part of each row twice, as Slice and Tile give it: as many points as there are elements, but not those elements.
+TEST(WalkMapsAsRead, NotWhereAPartIsReadAgainAndAgain) {
+  Kernel kernel = weighted(true, false);
+  const RangeOf range_of = [](int a) { return Range{0, (a == 0 ? kRows : kHeads * kDepth) - 1}; };
+  kernel.stages.back().nodes[0].indices = {floordiv(v(1), kDepth, range_of), v(0), mod(v(1), kDepth / 2, range_of)};
+  const std::string before = print(kernel);
+  walk_maps_as_read(kernel);
+  EXPECT_EQ(print(kernel), before);
+}
+
 TEST(WalkMapsAsRead, NotWhereNothingIsMerged) {
   Kernel kernel = weighted(true, false);
   kernel.stages.back().nodes[0].indices = {0, v(0), 0};

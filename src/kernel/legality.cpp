@@ -152,8 +152,9 @@ struct Checker {
   std::string tile(int s, const Loop& loop, int64_t extent) const {
     const auto& axis = stage(s).axes[static_cast<size_t>(loop.axis)];
     const auto& all = plan(s).loops;
-    const int width = dot_operands(kernel, stage(s)).width;
-    if (width == 0)
+    const auto operands = dot_operands(kernel, stage(s));
+    const int width = operands.width;
+    if (width == 0 || operands.shift_a >= 0 || operands.shift_b >= 0)
       return fmt::format("tile: stage {} is no sum of products of two loads of 8-bit integers or bf16", stage(s).name);
     const auto tiles =
         std::count_if(all.begin(), all.end(), [](const Loop& other) { return other.kind == LoopKind::tile; });

@@ -9,20 +9,22 @@
 namespace rooftune::kernel {
 namespace {
 
-/// One digit of an axis in a mixed radix: (axis / divisor) mod extent.
+/// One digit of an axis in a mixed radix: (axis / divisor) mod modulus; 0: all that is left of it.
 struct Digit {
   int axis = -1;
-  int64_t divisor = 1;
+  int64_t divisor = 1, modulus = 0;
 };
 
 std::optional<Digit> digit_of(const Index& e) {
   if (e.constant() != 0 || e.terms().size() != 1 || e.terms()[0].coefficient != 1) return std::nullopt;
   const auto& term = e.terms()[0];
   if (term.kind == Index::Term::Kind::variable)
-    return term.variable < kNodeVariable ? std::optional(Digit{term.variable, 1}) : std::nullopt;
+    return term.variable < kNodeVariable ? std::optional(Digit{term.variable}) : std::nullopt;
   auto inner = digit_of(*term.argument);
-  if (inner && term.kind == Index::Term::Kind::floordiv) inner->divisor *= term.divisor;
-  return inner;  // how far a remainder goes is known from the buffer's shape
+  if (!inner || inner->modulus != 0) return std::nullopt;
+  if (term.kind == Index::Term::Kind::floordiv) inner->divisor *= term.divisor;
+  else inner->modulus = term.divisor;
+  return inner;
 }
 
 /// Walks `map` along the dims of the buffer that it reads at `indices`; false where these are no rearrangement.
@@ -36,7 +38,7 @@ bool walk(Kernel& kernel, Stage& map, int read, const std::vector<Index>& indice
   for (size_t d = 0; d < indices.size(); ++d) {
     if (shape[d] == 1 && indices[d] == Index(0)) continue;
     const auto digit = digit_of(indices[d]);
-    if (!digit) return false;
+    if (!digit || (digit->modulus != 0 && digit->modulus != shape[d])) return false;
     parts[digit->axis].push_back({digit->divisor, static_cast<int>(d)});
   }
   bool rearranged = false;

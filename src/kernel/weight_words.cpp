@@ -27,6 +27,8 @@ namespace rooftune::kernel {
 namespace {
 
 constexpr int64_t kMostBlock = 128;  // elements of x that share a unit
+constexpr double kLeastLargest =
+    1e-30;  // what a block's largest element counts as at least, so that nobody divides by 0
 
 using MoveAxis = std::function<Index(int axis)>;
 
@@ -278,7 +280,7 @@ class WeightWords {
   int add_fixed(int largest) {
     const auto axes = x_axes({{"i", block_}});
     StageBuilder b(kernel_, name("fixed"), axes);
-    const int most = b.max(b.load(largest, axes_from(0, rank() + 1)), b.constant(1e-30));
+    const int most = b.max(b.load(largest, axes_from(0, rank() + 1)), b.constant(kLeastLargest));
     const int x = x_of(b, axes, Index::variable(rank() + 1));
     return b.finish(b.cast(b.unary(Op::round, b.mul(x, b.div(b.constant(largest_integer()), most))), DType::i32));
   }
@@ -348,7 +350,8 @@ class WeightWords {
     int total = part(0);
     for (int p = 1; p < bytes_; ++p) total = b.node(Op::fma, DType::f32, total, b.constant(256), part(p));
     if (sums >= 0) total = b.sub(total, b.mul(copy(zero_), b.cast(b.load(sums, x_at(0, block)), DType::f32)));
-    const int unit = b.mul(b.load(largest, x_at(0, block)), b.constant(1 / largest_integer()));
+    const int most = b.max(b.load(largest, x_at(0, block)), b.constant(kLeastLargest));
+    const int unit = b.mul(most, b.constant(1 / largest_integer()));
     b.finish(b.mul(total, b.mul(copy(scale_), unit)), Reduction::sum, s_.buffer, s_.out_indices);
     return scratch.stages.back();
   }

@@ -35,8 +35,6 @@ bool on_path(const std::string& program) {
 
 /// A package with a program for each target.
 void save_for(const std::vector<HostTarget>& targets, const Model& model, const std::string& output) {
-  if (model.program && targets.size() > 1)
-    throw InputError("import: {} is compiled already; give the model it was made from", model.path);
   std::vector<runtime::Program> programs;
   std::vector<const runtime::Program*> variants;
   for (const auto& target : targets) programs.push_back(compile(model, target));
@@ -111,6 +109,8 @@ Json import_model(const Json& json, Progress& progress, const Cancelled&) {
   progress.report("loading", 0, 2);
   const Model model = load(request);
   progress.report("writing", 1, 2);
+  if (model.program && request.has("target"))
+    throw InputError("import: {} is compiled already; give the model it was made from", model.path);
   if (exporter != exporters.end() && model.program && !model.program->symbols.empty())
     throw InputError("import: {} is compiled for many sizes; only the model it was made from can be written as {}",
                      model.path, output);

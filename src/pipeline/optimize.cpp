@@ -225,6 +225,11 @@ void check_accuracy(Candidate& c, Side& side, const std::vector<Golden>& golden,
                              *options.max_accuracy_drop);
 }
 
+/// What code for a target may use: what is measured with one kind of code says nothing of another.
+std::string code_of(const codegen::CpuTarget& cpu) {
+  return fmt::format("{}{}{}", cpu.name(), cpu.extensions.empty() ? "" : "+", fmt::join(cpu.extensions, "+"));
+}
+
 /// Tunes a candidate and makes its program. What a coarse precision costs in accuracy is seen before time is spent on it.
 void tune_candidate(Candidate& c, const HostTarget& target, codegen::Codegen& codegen, const tune::TuneOptions& tuning,
                     const std::vector<Golden>& golden, const ir::Graph& original, const Options& options,
@@ -396,6 +401,7 @@ Json other_targets(const std::vector<HostTarget>& targets, const ir::Graph& grap
       row["verified"] = comparison.agrees(tolerance);
       if (!comparison.agrees(tolerance)) {
         row["note"] = "left out: " + comparison.why_not(tolerance);
+        log_warning("no program for {} in the package: {}", target.cpu.name(), comparison.why_not(tolerance));
         rows.push_back(std::move(row));
         continue;
       }
@@ -463,6 +469,8 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   if (options.dry_run) return describe_tasks(report.model, candidates, target);
 
   const auto golden = golden_runs(model.graph, options.data, options.seed, progress, cancelled);
+  if (measures_accuracy(golden, options))  // before the budget is spent
+    for (const auto& run : golden) (void)scores_of(run, model.graph, options.data);
   const double budget_start = measure::now_seconds();
   tune::TuneOptions tuning;
   tuning.threads = threads;
@@ -470,8 +478,8 @@ Json optimize(const Json& json, Progress& progress, const Cancelled& cancelled) 
   tuning.progress = &progress;
   tuning.cancelled = &cancelled;
   tuning.machine = target.host.key();
-  if (request.has("target") && target.cpu.name() != host_target(request).cpu.name())
-    tuning.machine += "/" + target.cpu.name();
+  if (const auto host = host_target(request); request.has("target") && code_of(target.cpu) != code_of(host.cpu))
+    tuning.machine += "/" + code_of(target.cpu);
   tuning.database = database;
   tuning.preset = options.preset;
   tuning.spec = measure::host_spec(threads);

@@ -119,25 +119,31 @@ verify::Comparison golden_check(const std::vector<Golden>& runs, const ir::Graph
   return *worst;
 }
 
+size_t scores_of(const Golden& golden, const ir::Graph& original, const std::string& data) {
+  if (!golden.data) return 0;
+  const int output = verify::scores_output(golden.outputs);
+  if (output < 0)
+    throw InputError(
+        "accuracy on {}: no output of the model holds scores of classes: floating-point numbers whose last dimension "
+        "has two or more",
+        data);
+  const auto& scores = golden.outputs[static_cast<size_t>(output)];
+  const auto rows = static_cast<size_t>(scores.size() / scores.dim(-1));
+  if (!golden.labels.empty() && golden.labels.size() != rows)
+    throw InputError("accuracy on {}: 'labels' has {} for each sample, output '{}' has {} rows of scores", data,
+                     golden.labels.size(), verify::output_names(original)[static_cast<size_t>(output)], rows);
+  return static_cast<size_t>(output);
+}
+
 verify::Accuracy accuracy_on(const std::vector<Golden>& runs, const ir::Graph& original, const std::string& data,
                              Side& candidate) {
   verify::Accuracy accuracy;
   for (const auto& golden : runs) {
     if (!golden.data) continue;
-    const int output = verify::scores_output(golden.outputs);
-    if (output < 0)
-      throw InputError(
-          "accuracy on {}: no output of the model holds scores of classes: floating-point numbers whose last dimension "
-          "has two or more",
-          data);
-    const auto& scores = golden.outputs[static_cast<size_t>(output)];
-    const auto rows = static_cast<size_t>(scores.size() / scores.dim(-1));
-    if (!golden.labels.empty() && golden.labels.size() != rows)
-      throw InputError("accuracy on {}: 'labels' has {} for each sample, output '{}' has {} rows of scores", data,
-                       golden.labels.size(), verify::output_names(original)[static_cast<size_t>(output)], rows);
+    const size_t output = scores_of(golden, original, data);
     candidate.outputs.clear();
     candidate.run(golden.inputs);
-    accuracy.add(scores, candidate.outputs[static_cast<size_t>(output)], golden.labels);
+    accuracy.add(golden.outputs[output], candidate.outputs[output], golden.labels);
   }
   if (accuracy.rows == 0) throw InputError("accuracy on {}: there are no samples", data);
   return accuracy;

@@ -45,6 +45,9 @@ std::vector<Golden> golden_runs(const ir::Graph& original, const std::string& da
                                 const Cancelled& cancelled);
 verify::Comparison golden_check(const std::vector<Golden>& runs, const ir::Graph& original, Side& candidate);
 
+/// The output that holds scores of classes, of a run on the user's data. InputError as of accuracy_on.
+size_t scores_of(const Golden& golden, const ir::Graph& original, const std::string& data);
+
 /// Top-1 accuracy on the user's data, by their labels or else by what the model as given says. InputError naming the data
 /// where there are none, where no output holds scores of classes, or where labels are not one for each row of scores.
 verify::Accuracy accuracy_on(const std::vector<Golden>& runs, const ir::Graph& original, const std::string& data,

@@ -185,7 +185,9 @@ class Package {
 
   /// The folder of the program to take: "" of the only one.
   std::string choose() const {
+    if (variants_.empty()) return "";
     const char* asked = std::getenv(kVariant);
+    if (asked != nullptr && *asked == '\0') asked = nullptr;
     std::string names, reasons;
     for (const Variant& v : variants_) names += (names.empty() ? "" : ", ") + v.target;
     for (const Variant& v : variants_) {
@@ -196,10 +198,8 @@ class Package {
       if (why.empty()) return v.folder;
       reasons += fmt::format("{}{}", reasons.empty() ? "" : "; ", why);
     }
-    if (variants_.empty() && asked == nullptr) return "";
     if (reasons.empty())
-      throw EnvironmentError("{}: it has no code for {}={}; it has {}", path_, kVariant, asked,
-                             names.empty() ? "one program only" : names);
+      throw EnvironmentError("{}: it has no code for {}={}; it has {}", path_, kVariant, asked, names);
     throw EnvironmentError("{}: none of its programs ({}) runs here: {}: compile the model again here", path_, names,
                            reasons);
   }

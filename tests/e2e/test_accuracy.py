@@ -86,7 +86,7 @@ def test_what_is_wrong_is_named(rooftune, classifier, tmp_path):
     for labels, what in ((np.zeros(7, np.int64), "'labels' has 7 numbers, there are 300 samples"), (np.zeros(ROWS, np.float32), "right classes as integers"),
                          (np.zeros(2 * ROWS, np.int64), "'labels' has 2 for each sample, output 'scores' has 1 rows")):
         np.savez(tmp_path / "wrong.npz", x=x, labels=labels)
-        done = rooftune("optimize", classifier, "--budget", "0", "--data", tmp_path / "wrong.npz", "-o", tmp_path / "out")
+        done = rooftune("optimize", classifier, "--budget", "10m", "--data", tmp_path / "wrong.npz", "-o", tmp_path / "out", timeout=60)
         assert done.returncode == 3 and what in done.stderr, done.stderr
     assert not (tmp_path / "out").exists()
 

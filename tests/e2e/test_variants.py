@@ -87,3 +87,19 @@ def test_optimize_verifies_what_it_can_run(rooftune, tmp_path):
     for name in HERE:
         assert relative_error(run(rooftune, tmp_path / "out" / "model.rt", inputs, tmp_path, ROOFTUNE_VARIANT=name)["y"], want) < 1e-5
     assert document["environment"]["target"] == ",".join(targets)
+
+
+@pytest.mark.parametrize("asked", ["x86_64-avx2", "sparc", ""])
+def test_packages_of_one_program_have_nothing_to_choose(rooftune, tmp_path, asked):
+    model, package = mlp(tmp_path / "m.onnx"), tmp_path / "one.rt"
+    rooftune.json("import", model, "-o", package)
+    inputs = random_inputs(model, 5)
+    want = expected(model, inputs)
+    got = run(rooftune, package, inputs, tmp_path, ROOFTUNE_VARIANT=asked)
+    assert all(relative_error(got[n], want[n]) < 1e-5 for n in want)
+
+
+def test_what_is_compiled_is_not_compiled_for_another_target(rooftune, tmp_path):
+    rooftune.json("import", mlp(tmp_path / "m.onnx"), "-o", tmp_path / "one.rt")
+    done = rooftune("import", tmp_path / "one.rt", "--target", "aarch64-neon", "-o", tmp_path / "two.rt")
+    assert done.returncode == 3 and "compiled already" in done.stderr and not (tmp_path / "two.rt").exists()
